@@ -1,0 +1,42 @@
+import { Rope, Table } from './params';
+import { pointer, word } from './simd/lanes';
+
+/** sin and cos of position · frequency, computed in float64 and rounded once, times `scale`. */
+export function angles(params: usize): void {
+  const sin = pointer(params, Table.sin), cos = pointer(params, Table.cos);
+  const positions = pointer(params, Table.positions), frequencies = pointer(params, Table.frequencies);
+  const scale = load<f32>(params + (Table.scale << 2));
+  for (let i = 0; i < word(params, Table.rows); i++) {
+    for (let k = 0; k < word(params, Table.columns); k++) {
+      const angle = load<f64>(positions + (<usize>i << 3)) * load<f64>(frequencies + (<usize>k << 3));
+      const at = <usize>(i * word(params, Table.rowStride) + k * word(params, Table.columnStride)) << 2;
+      store<f32>(sin + at, <f32>(NativeMath.sin(angle) * <f64>scale));
+      store<f32>(cos + at, <f32>(NativeMath.cos(angle) * <f64>scale));
+    }
+  }
+}
+
+/** Rotary embedding (Su et al. 2021, eq. 34): one task is one head of one batch; output may be the input. */
+export function rope(params: usize, task: i32): void {
+  const heads = word(params, Rope.heads), length = word(params, Rope.length), headDim = word(params, Rope.headDim);
+  const b = task / heads, h = task % heads, half = word(params, Rope.rotaryDim) >> 1;
+  const interleaved = word(params, Rope.interleaved) != 0;
+  const step: usize = interleaved ? 8 : 4, other: usize = interleaved ? 4 : <usize>half << 2;
+  const rows = pointer(params, Rope.rowOf) + (<usize>(b * length) << 2);
+  let input = pointer(params, Rope.input) + (<usize>(b * word(params, Rope.inputBatch) + h * word(params, Rope.inputHead)) << 2);
+  let output = pointer(params, Rope.output) + (<usize>(b * word(params, Rope.outputBatch) + h * word(params, Rope.outputHead)) << 2);
+  for (let i = 0; i < length; i++) {
+    const row = <usize>(load<i32>(rows + (<usize>i << 2)) * half) << 2;
+    const cos = pointer(params, Rope.cos) + row, sin = pointer(params, Rope.sin) + row;
+    for (let k: usize = 0; k < <usize>half; k++) {
+      const x = load<f32>(input + k * step), y = load<f32>(input + k * step + other);
+      const c = load<f32>(cos + (k << 2)), s = load<f32>(sin + (k << 2));
+      store<f32>(output + k * step, x * c - y * s);
+      store<f32>(output + k * step + other, x * s + y * c);
+    }
+    const rest = <usize>(half << 1) << 2;
+    if (output != input) memory.copy(output + rest, input + rest, (<usize>headDim << 2) - rest);
+    input += <usize>word(params, Rope.inputRow) << 2;
+    output += <usize>word(params, Rope.outputRow) << 2;
+  }
+}
