@@ -21,7 +21,7 @@ function groupBytes(params: usize): usize {
 
 /** Bytes of scratch that one task needs. */
 export function flashScratchBytes(params: usize): usize {
-  return SCORES_BYTES + (Block.queries / Block.lanes) * groupBytes(params);
+  return SCORES_BYTES + <usize>(Block.queries / Block.lanes) * groupBytes(params);
 }
 
 /** Largest score of a tile in each lane → max [8]. */

@@ -1,0 +1,79 @@
+import type { Runtime } from './runtime/runtime.ts';
+import type { Tensor } from './tensor.ts';
+
+export type DType = 'float32' | 'int32' | 'boolean';
+
+export const bytesPerElement: Record<DType, number> = { float32: 4, int32: 4, boolean: 1 };
+
+/** `TypeError`: the wrong kind of argument. */
+export function wrongKind(where: string, argument: string, expected: string, came: unknown): TypeError {
+  return new TypeError(`${where}: "${argument}" must be ${expected}, but it is ${describe(came)}`);
+}
+
+/** `RangeError`: the wrong size or value. */
+export function wrongValue(where: string, argument: string, problem: string): RangeError {
+  return new RangeError(`${where}: "${argument}" ${problem}`);
+}
+
+function describe(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`;
+  if (typeof value === 'object' && value !== null) return `a ${value.constructor?.name ?? 'object'}`;
+  return String(value);
+}
+
+export function checkShape(where: string, shape: unknown): asserts shape is readonly number[] {
+  if (!Array.isArray(shape)) throw wrongKind(where, 'shape', 'an array of sizes', shape);
+  for (const size of shape) {
+    if (!Number.isSafeInteger(size) || size < 0) throw wrongValue(where, 'shape', `has size ${size}, not an integer ≥ 0`);
+  }
+}
+
+export function checkDType(where: string, dtype: unknown): asserts dtype is DType {
+  if (typeof dtype !== 'string' || !Object.hasOwn(bytesPerElement, dtype)) {
+    throw wrongKind(where, 'dtype', "'float32', 'int32' or 'boolean'", dtype);
+  }
+}
+
+export function checkInteger(where: string, name: string, value: unknown, least = 0): asserts value is number {
+  if (!Number.isSafeInteger(value) || (value as number) < least) {
+    throw wrongValue(where, name, `is ${value}, not an integer ≥ ${least}`);
+  }
+}
+
+export function checkFinite(where: string, name: string, value: unknown): asserts value is number {
+  if (typeof value !== 'number') throw wrongKind(where, name, 'a number', value);
+  if (!Number.isFinite(value)) throw wrongValue(where, name, `is ${value}, not a finite number`);
+}
+
+export function checkOneOf(where: string, name: string, value: unknown, allowed: readonly string[]): void {
+  if (!allowed.includes(value as string)) {
+    throw wrongKind(where, name, allowed.map((item) => `'${item}'`).join(' or '), value);
+  }
+}
+
+/** A live tensor of this runtime, of one of these dtypes and ranks. */
+export function checkTensor(
+  where: string,
+  name: string,
+  tensor: Tensor,
+  runtime: Runtime,
+  { rank, dtypes = ['float32'] }: { rank?: number; dtypes?: readonly DType[] } = {},
+): void {
+  if (typeof tensor !== 'object' || tensor === null || !('runtime' in tensor)) {
+    throw wrongKind(where, name, 'a Tensor', tensor);
+  }
+  if (tensor.disposed) throw new Error(`${where}: "${name}" was disposed`);
+  if (tensor.runtime !== runtime) throw new Error(`${where}: "${name}" belongs to another runtime`);
+  if (!dtypes.includes(tensor.dtype)) {
+    throw new TypeError(`${where}: "${name}" has dtype ${tensor.dtype}, but ${dtypes.join(' or ')} is needed`);
+  }
+  if (rank !== undefined && tensor.shape.length !== rank) {
+    throw wrongValue(where, name, `has rank ${tensor.shape.length} (shape [${tensor.shape}]), but rank ${rank} is needed`);
+  }
+}
+
+export function checkSameShape(where: string, name: string, shape: readonly number[], expected: readonly number[]): void {
+  if (shape.length !== expected.length || shape.some((size, i) => size !== expected[i])) {
+    throw wrongValue(where, name, `has shape [${shape}], but [${expected}] is needed`);
+  }
+}

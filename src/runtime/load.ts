@@ -1,0 +1,66 @@
+import { instantiateSync } from '@assemblyscript/loader';
+import { binaries } from './binaries.ts';
+
+export type Build = 'simd' | 'relaxed';
+export type ModuleSource = WebAssembly.Module | BufferSource | Response | URL | string;
+
+/** The functions of `assembly/index.ts`; every address is a byte offset in linear memory. */
+export type Kernels = {
+  heapBase: { value: number };
+  flash(params: number, task: number, scratch: number): void;
+  flashScratchBytes(params: number): number;
+  scores(params: number, task: number, scratch: number): void;
+  scoresScratchBytes(params: number): number;
+  softmax(data: number, rows: number, length: number, sink: number): void;
+  linear(params: number, task: number, scratch: number): void;
+  linearScratchBytes(params: number): number;
+  angles(params: number): void;
+  rope(params: number, task: number): void;
+  merge(output: number, lse: number, other: number, otherLse: number, rows: number, dim: number): void;
+};
+
+const compiled = new Map<Build, WebAssembly.Module>();
+
+function decode(base64: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+}
+
+/** The best build that this engine compiles: the module itself is the feature test. */
+export function compileBuild(build: Build | 'auto'): { build: Build; module: WebAssembly.Module } {
+  const candidates: Build[] = build === 'auto' ? ['relaxed', 'simd'] : [build];
+  let reason: unknown;
+  for (const candidate of candidates) {
+    try {
+      let module = compiled.get(candidate);
+      if (!module) compiled.set(candidate, (module = new WebAssembly.Module(decode(binaries[candidate]))));
+      return { build: candidate, module };
+    } catch (error) {
+      reason = error;
+    }
+  }
+  const feature = build === 'relaxed' ? 'relaxed SIMD' : '128-bit SIMD';
+  throw new Error(`createRuntime: this engine cannot run the build '${build}': WebAssembly ${feature} is missing`, {
+    cause: reason,
+  });
+}
+
+/** Compiles a module that the caller brings: its own copy of a build, from memory or over the network. */
+export async function compileSource(source: ModuleSource): Promise<WebAssembly.Module> {
+  if (source instanceof WebAssembly.Module) return source;
+  if (typeof source === 'string' || source instanceof URL) {
+    const url = new URL(source, globalThis.location?.href);
+    if (url.protocol === 'file:') {
+      const { readFile } = await import('node:fs/promises');
+      return WebAssembly.compile(await readFile(url));
+    }
+    return compileSource(await fetch(url));
+  }
+  if (typeof Response !== 'undefined' && source instanceof Response) {
+    return WebAssembly.compile(await source.arrayBuffer());
+  }
+  return WebAssembly.compile(source as BufferSource);
+}
+
+export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels {
+  return instantiateSync(module, { env: { memory } }).exports as unknown as Kernels;
+}
