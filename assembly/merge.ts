@@ -1,9 +1,9 @@
 /**
- * (output, lse) ← (output, lse) merged with (other, otherLse) over `rows` rows of `dim`, row i of the outputs at element `i · dim`:
+ * (output, lse) ← (output, lse) merged with (other, otherLse) over `rows` rows of `dim`, row i of the outputs at element `i · rowStride`:
  * o = (wₐoₐ + w_b o_b) / (wₐ + w_b), w = e^(lse − max). −∞ is the identity (Juravsky et al. 2024, sec. 3.2).
  */
-export function merge(output: usize, lse: usize, other: usize, otherLse: usize, rows: i32, dim: i32): void {
-  for (let i = 0; i < rows; i++, output += <usize>dim << 2, other += <usize>dim << 2, lse += 4, otherLse += 4) {
+export function merge(output: usize, lse: usize, other: usize, otherLse: usize, rows: i32, dim: i32, rowStride: i32): void {
+  for (let i = 0; i < rows; i++, output += <usize>rowStride << 2, other += <usize>rowStride << 2, lse += 4, otherLse += 4) {
     const a = <f64>load<f32>(lse), b = <f64>load<f32>(otherLse);
     if (b == -Infinity) continue;
     const m = max(a, b), x = NativeMath.exp(a - m), y = NativeMath.exp(b - m), sum = x + y;

@@ -14,6 +14,9 @@ export type RuntimeOptions = {
   module?: ModuleSource;
 };
 
+/** Kernels that compute one task a call. */
+export type TaskKernel = 'flash' | 'scores' | 'linear';
+
 const PAGE = 65536;
 const LIMIT = 65536 * PAGE;
 
@@ -112,6 +115,28 @@ export class Runtime {
     } finally {
       for (const address of addresses) this.allocator.free(address);
     }
+  }
+
+  /** Runs `fn`, which makes tensors by its argument: if it throws, they are freed. */
+  allOrNothing<T>(fn: (make: (shape: readonly number[]) => Tensor) => T): T {
+    const made: Tensor[] = [];
+    try {
+      return fn((shape) => {
+        made.push(this.empty(shape));
+        return made[made.length - 1];
+      });
+    } catch (error) {
+      for (const tensor of made) tensor.dispose();
+      throw error;
+    }
+  }
+
+  /** Runs a kernel's tasks, with the scratch that it says it needs. */
+  run(kernel: TaskKernel, params: number, tasks: number): void {
+    const bytes = this.kernels[`${kernel}ScratchBytes`](params);
+    this.withScratch([bytes], (scratch) => {
+      for (let task = 0; task < tasks; task++) this.kernels[kernel](params, task, scratch);
+    });
   }
 
   checkLive(where: string): void {

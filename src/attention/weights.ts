@@ -1,0 +1,38 @@
+import type { Tensor } from '../tensor.ts';
+import { checkOneOf } from '../check.ts';
+import { launch } from './launch.ts';
+import { type AttentionOptions, problem } from './options.ts';
+
+/** How far the scores are taken: `scale·QKᵀ`, after the softcap, after bias and mask (−Infinity = not visible), softmax. */
+export type WeightsStage = 'scores' | 'softcap' | 'masked' | 'weights';
+
+/**
+ * The attention weights themselves, to look at: the matrix that `scaledDotProductAttention` never stores.
+ *
+ * @param query [batch, heads, queries, headDim], in the order of `options.layout`
+ * @param key [batch, kvHeads, keys, headDim]
+ * @param options as for `scaledDotProductAttention`, without `output`; `stage` defaults to `'weights'`
+ * @returns float32 [batch, heads, queries, keys]; rows sum to 1 (less with a sink), a row that sees no key is 0
+ * @throws as `scaledDotProductAttention`
+ */
+export function attentionWeights(
+  query: Tensor,
+  key: Tensor,
+  { stage = 'weights', ...options }: Omit<AttentionOptions, 'output'> & { stage?: WeightsStage } = {},
+): Tensor {
+  checkOneOf('attentionWeights', 'stage', stage, ['scores', 'softcap', 'masked', 'weights']);
+  const checked = problem('attentionWeights', query, key, undefined, options);
+  const unmasked = { ...checked, mask: undefined, biases: [], alibiSlopes: undefined };
+  const { runtime, batch, heads, queries, keys, sink } = checked;
+  return runtime.allOrNothing((make) => {
+    const weights = make([batch, heads, queries, keys]);
+    if (stage === 'scores') launch('scores', { ...unmasked, softcap: 0 }, weights);
+    else if (stage === 'softcap') launch('scores', unmasked, weights);
+    else launch('scores', checked, weights);
+    for (let head = 0; stage === 'weights' && head < batch * heads; head++) {
+      const start = weights.address + head * queries * keys * 4;
+      runtime.kernels.softmax(start, queries, keys, sink ? sink[head % heads] : -Infinity);
+    }
+    return weights;
+  });
+}
