@@ -12,8 +12,7 @@ export default defineConfig({
     {
       name: 'wasm as base64, as the bundle has it',
       enforce: 'pre',
-      load: (id) =>
-        id.endsWith('.wasm') ? `export default ${JSON.stringify(readFileSync(id, 'base64'))}` : undefined,
+      load: (id) => (id.endsWith('.wasm') ? `export default ${JSON.stringify(readFileSync(id, 'base64'))}` : undefined),
     },
   ],
   resolve: {

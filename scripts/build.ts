@@ -15,7 +15,7 @@ function kernels(): void {
 async function javascript(): Promise<void> {
   rmSync('dist', { recursive: true, force: true });
   await build({
-    entryPoints: { index: 'src/index.ts', 'reference/index': 'src/reference/index.ts', 'onnx/index': 'src/onnx/index.ts' },
+    entryPoints: { index: 'src/index.ts', 'reference/index': 'src/reference/index.ts' },
     outdir: 'dist',
     bundle: true,
     splitting: true,

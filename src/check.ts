@@ -24,7 +24,8 @@ function describe(value: unknown): string {
 export function checkShape(where: string, shape: unknown): asserts shape is readonly number[] {
   if (!Array.isArray(shape)) throw wrongKind(where, 'shape', 'an array of sizes', shape);
   for (const size of shape) {
-    if (!Number.isSafeInteger(size) || size < 0) throw wrongValue(where, 'shape', `has size ${size}, not an integer ≥ 0`);
+    if (!Number.isSafeInteger(size) || size < 0)
+      throw wrongValue(where, 'shape', `has size ${size}, not an integer ≥ 0`);
   }
 }
 
@@ -68,11 +69,20 @@ export function checkTensor(
     throw new TypeError(`${where}: "${name}" has dtype ${tensor.dtype}, but ${dtypes.join(' or ')} is needed`);
   }
   if (rank !== undefined && tensor.shape.length !== rank) {
-    throw wrongValue(where, name, `has rank ${tensor.shape.length} (shape [${tensor.shape}]), but rank ${rank} is needed`);
+    throw wrongValue(
+      where,
+      name,
+      `has rank ${tensor.shape.length} (shape [${tensor.shape}]), but rank ${rank} is needed`,
+    );
   }
 }
 
-export function checkSameShape(where: string, name: string, shape: readonly number[], expected: readonly number[]): void {
+export function checkSameShape(
+  where: string,
+  name: string,
+  shape: readonly number[],
+  expected: readonly number[],
+): void {
   if (shape.length !== expected.length || shape.some((size, i) => size !== expected[i])) {
     throw wrongValue(where, name, `has shape [${shape}], but [${expected}] is needed`);
   }

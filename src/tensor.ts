@@ -1,4 +1,4 @@
-import { checkSameShape, type DType, wrongValue } from './check.ts';
+import { bytesPerElement, checkSameShape, type DType, wrongValue } from './check.ts';
 import type { Runtime } from './runtime/runtime.ts';
 
 export type TensorData = Float32Array | Int32Array | Uint8Array;
@@ -37,7 +37,8 @@ export class Tensor {
   /** Copies `data` in; as many elements as the tensor has. */
   set(data: ArrayLike<number | boolean>): this {
     this.#check('set');
-    if (data.length !== this.size) throw wrongValue('set', 'data', `has ${data.length} elements, but the tensor has ${this.size}`);
+    if (data.length !== this.size)
+      throw wrongValue('set', 'data', `has ${data.length} elements, but the tensor has ${this.size}`);
     this.data.set(data as ArrayLike<number>);
     return this;
   }
@@ -53,6 +54,17 @@ export class Tensor {
     const size = shape.reduce((product, n) => product * n, 1);
     if (size !== this.size) checkSameShape('view', 'shape', shape, this.shape);
     return new Tensor(this.runtime, [...shape], this.dtype, this.address, this.#owner ?? this);
+  }
+
+  /** `count` entries of the first axis from `start` on, in the same memory. */
+  slice(start: number, count: number): Tensor {
+    this.#check('slice');
+    const [length, ...rest] = this.shape;
+    if (!(start >= 0 && count >= 0 && start + count <= length)) {
+      throw wrongValue('slice', 'start', `${start} and "count" ${count} leave the ${length} entries`);
+    }
+    const bytes = (this.size / Math.max(length, 1)) * bytesPerElement[this.dtype];
+    return new Tensor(this.runtime, [count, ...rest], this.dtype, this.address + start * bytes, this.#owner ?? this);
   }
 
   /** Frees the memory. @throws Error when it is already freed, or on a view. */

@@ -42,9 +42,24 @@ export function launch(driver: Driver, problem: Problem, output: Tensor, lse?: T
       const set = (first: number, ...values: number[]) => words.set(values, first);
       const { query, key, value, layout } = problem;
       set(Attention.output, output.address, lse?.address ?? 0);
-      set(Attention.query, query.address, key.address, value?.address ?? 0, bias.tensor?.address ?? (bias.data.length ? biasAt : 0));
+      set(
+        Attention.query,
+        query.address,
+        key.address,
+        value?.address ?? 0,
+        bias.tensor?.address ?? (bias.data.length ? biasAt : 0),
+      );
       set(Attention.slopes, problem.alibiSlopes ? slopes : 0, problem.sink ? sinks : 0, offsetsAt);
-      set(Attention.batch, batch, heads, heads / problem.kvHeads, queries, problem.keys, problem.headDim, problem.valueDim);
+      set(
+        Attention.batch,
+        batch,
+        heads,
+        heads / problem.kvHeads,
+        queries,
+        problem.keys,
+        problem.headDim,
+        problem.valueDim,
+      );
       set(Attention.outputBatch, ...stridesOf(outputShape(problem), layout));
       set(Attention.queryBatch, ...stridesOf(query.shape, layout));
       set(Attention.keyBatch, ...stridesOf(key.shape, layout));

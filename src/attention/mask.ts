@@ -113,9 +113,7 @@ function tensor(mask: Tensor): AttentionMask {
 }
 
 /** Visible where `visible(batch, head, query, key)` is true; asked about every pair at every call. */
-function fromPredicate(
-  visible: (batch: number, head: number, query: number, key: number) => boolean,
-): AttentionMask {
+function fromPredicate(visible: (batch: number, head: number, query: number, key: number) => boolean): AttentionMask {
   if (typeof visible !== 'function') throw wrongKind('fromPredicate', 'visible', 'a function', visible);
   return new AttentionMask({ batch: true, head: true }, (context, b, h, i) =>
     intervalsWhere(context.keys, (j) => visible(b, h, i, j)),

@@ -135,7 +135,9 @@ export function problem(
 function checkSizes(where: string, layout: Layout, query: Tensor, key: Tensor, value: Tensor | undefined) {
   const read = (tensor: Tensor) => {
     const [batch, second, third, dim] = tensor.shape;
-    return layout === 'bhsd' ? { batch, heads: second, length: third, dim } : { batch, heads: third, length: second, dim };
+    return layout === 'bhsd'
+      ? { batch, heads: second, length: third, dim }
+      : { batch, heads: third, length: second, dim };
   };
   const q = read(query);
   const k = read(key);

@@ -20,7 +20,8 @@ export function mergeStates(
   { layout = 'bhsd' }: { layout?: Layout } = {},
 ): AttentionState {
   const where = 'mergeStates';
-  if (!Array.isArray(states) || states.length === 0) throw wrongKind(where, 'states', 'a non-empty array of states', states);
+  if (!Array.isArray(states) || states.length === 0)
+    throw wrongKind(where, 'states', 'a non-empty array of states', states);
   checkOneOf(where, 'layout', layout, ['bhsd', 'bshd']);
   const [first, ...others] = states as AttentionState[];
   const runtime = first.output?.runtime;

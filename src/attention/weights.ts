@@ -1,5 +1,5 @@
-import type { Tensor } from '../tensor.ts';
 import { checkOneOf } from '../check.ts';
+import type { Tensor } from '../tensor.ts';
 import { launch } from './launch.ts';
 import { type AttentionOptions, problem } from './options.ts';
 

@@ -16,7 +16,15 @@ export type Kernels = {
   linearScratchBytes(params: number): number;
   angles(params: number): void;
   rope(params: number, task: number): void;
-  merge(output: number, lse: number, other: number, otherLse: number, rows: number, dim: number, rowStride: number): void;
+  merge(
+    output: number,
+    lse: number,
+    other: number,
+    otherLse: number,
+    rows: number,
+    dim: number,
+    rowStride: number,
+  ): void;
 };
 
 const compiled = new Map<Build, WebAssembly.Module>();

@@ -34,7 +34,8 @@ export class Runtime {
     { initialBytes = 1 << 20, maximumBytes = LIMIT }: { initialBytes?: number; maximumBytes?: number } = {},
   ) {
     const pages = (name: string, bytes: number) => {
-      if (!(bytes >= PAGE && bytes <= LIMIT)) throw wrongValue('createRuntime', name, `is ${bytes}, not from ${PAGE} to ${LIMIT}`);
+      if (!(bytes >= PAGE && bytes <= LIMIT))
+        throw wrongValue('createRuntime', name, `is ${bytes}, not from ${PAGE} to ${LIMIT}`);
       return Math.floor(bytes / PAGE);
     };
     const maximum = pages('memory.maximumBytes', maximumBytes);
@@ -69,6 +70,13 @@ export class Runtime {
     return tensor;
   }
 
+  /** A tensor that no scope frees. */
+  persistent(shape: readonly number[]): Tensor {
+    const tensor = this.empty(shape);
+    this.#scopes.at(-1)?.delete(tensor);
+    return tensor;
+  }
+
   zeros(shape: readonly number[], dtype: DType = 'float32'): Tensor {
     const tensor = this.empty(shape, dtype);
     tensor.data.fill(0);
@@ -82,7 +90,8 @@ export class Runtime {
       throw wrongKind('tensor', 'data', 'an array or a typed array', data);
     }
     const size = shape.reduce((product, n) => product * n, 1);
-    if (data.length !== size) throw wrongValue('tensor', 'data', `has ${data.length} elements, but shape [${shape}] needs ${size}`);
+    if (data.length !== size)
+      throw wrongValue('tensor', 'data', `has ${data.length} elements, but shape [${shape}] needs ${size}`);
     const tensor = this.empty(shape, dtype);
     tensor.set(data);
     return tensor;
@@ -95,7 +104,10 @@ export class Runtime {
     let kept = new Set<unknown>();
     try {
       const result = fn();
-      kept = new Set<unknown>([result, ...(typeof result === 'object' && result !== null ? Object.values(result) : [])]);
+      kept = new Set<unknown>([
+        result,
+        ...(typeof result === 'object' && result !== null ? Object.values(result) : []),
+      ]);
       return result;
     } finally {
       this.#scopes.pop();
@@ -154,7 +166,8 @@ export class Runtime {
 }
 
 function checkOptions({ build = 'auto', threads = 'auto' }: RuntimeOptions): void {
-  if (!['auto', 'simd', 'relaxed'].includes(build)) throw wrongKind('createRuntime', 'build', "'auto', 'simd' or 'relaxed'", build);
+  if (!['auto', 'simd', 'relaxed'].includes(build))
+    throw wrongKind('createRuntime', 'build', "'auto', 'simd' or 'relaxed'", build);
   if (threads !== 'auto' && threads !== 1) {
     throw wrongValue('createRuntime', 'threads', `is ${threads}, but this version runs on 1 thread`);
   }

@@ -1,0 +1,12 @@
+import { checkInteger } from '../check.ts';
+import { alibiSlopes as slopes } from '../reference/alibi.ts';
+
+/**
+ * The slope of each head for `alibiSlopes` of `scaledDotProductAttention`: `2^{−8k/n}` for a power of two (Press et al. 2022).
+ *
+ * @returns [heads]
+ */
+export function alibiSlopes(heads: number): Float32Array {
+  checkInteger('alibiSlopes', 'heads', heads, 1);
+  return Float32Array.from(slopes(heads));
+}
