@@ -26,7 +26,7 @@ export class AttentionMask {
 
   /** Visible where both are. */
   and(other: AttentionMask): AttentionMask {
-    return this.#with(other, (context, a, b) => (a.length === 0 ? a : intersection(a, b)));
+    return this.#with(other, (_context, a, b) => (a.length === 0 ? a : intersection(a, b)));
   }
 
   /** Visible where either is. */

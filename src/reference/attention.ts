@@ -7,9 +7,9 @@ export type AttentionOptions = {
   scale?: number;
   /** Key `j` is visible iff `j ≤ queryOffset + i`. Default false. */
   causal?: boolean;
-  /** What `queryOffset` is when it is not given: `'bottom-right'` (default) keys − queries, `'top-left'` 0. */
+  /** What `queryOffset` is when it is not given: `'bottom-right'` (default) keyLength − queries, `'top-left'` 0. */
   causalAlignment?: 'bottom-right' | 'top-left';
-  /** The position of query 0, one number or one per batch. `keyLengths` does not change its default. */
+  /** The position of query 0, one number or one per batch. */
   queryOffset?: number | ArrayLike<number>;
   /** [left, right]: key `j` is visible iff `p − left ≤ j ≤ p + right`, `p = queryOffset + i`. Infinity = unbounded. */
   window?: readonly [number, number];
@@ -128,8 +128,11 @@ export function attention(
 
 /** The position of query 0 in each batch. */
 function queryOffsets(options: AttentionOptions, queries: number, keys: number): (batch: number) => number {
-  const { queryOffset = options.causalAlignment === 'top-left' ? 0 : keys - queries } = options;
-  return (batch) => (typeof queryOffset === 'number' ? queryOffset : queryOffset[batch]);
+  const { queryOffset, causalAlignment, keyLengths } = options;
+  if (typeof queryOffset === 'number') return () => queryOffset;
+  if (queryOffset) return (batch) => queryOffset[batch];
+  if (causalAlignment === 'top-left') return () => 0;
+  return (batch) => (keyLengths ? keyLengths[batch] : keys) - queries;
 }
 
 /** Everything but the bias that decides whether a query sees a key. */

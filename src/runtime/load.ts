@@ -40,7 +40,8 @@ export function compileBuild(build: Build | 'auto'): { build: Build; module: Web
   for (const candidate of candidates) {
     try {
       let module = compiled.get(candidate);
-      if (!module) compiled.set(candidate, (module = new WebAssembly.Module(decode(binaries[candidate]))));
+      module ??= new WebAssembly.Module(decode(binaries[candidate]));
+      compiled.set(candidate, module);
       return { build: candidate, module };
     } catch (error) {
       reason = error;

@@ -195,5 +195,9 @@ export function createRuntimeSync(options: RuntimeOptions = {}): Runtime {
   if (!isBytes && !(module instanceof WebAssembly.Module)) {
     throw wrongKind('createRuntimeSync', 'module', 'a WebAssembly.Module or its bytes', module);
   }
-  return new Runtime(build === 'auto' ? 'simd' : build, isBytes ? new WebAssembly.Module(module) : module, memory);
+  return new Runtime(
+    build === 'auto' ? 'simd' : build,
+    isBytes ? new WebAssembly.Module(module as BufferSource) : module,
+    memory,
+  );
 }
