@@ -109,7 +109,7 @@ function attend(params: usize, task: i32, scratch: usize, minding: bool): bool {
     v128.store(at, f32x4.splat(max), 16);
     v128.store(at, f32x4.splat(sinks != 0 ? 1 : 0), 32);
     v128.store(at, f32x4.splat(sinks != 0 ? 1 : 0), 48);
-    pack(at + 64, query + <usize>(g << 3) * queryRow, count - (g << 3), headDim, queryRow, real(params, Attention.scale));
+    pack(at + 64, query + <usize>(g << 3) * queryRow, count - (g << 3), headDim, queryRow, load<f64>(params + (Attention.scale << 2)));
     memory.fill(at + outOffset, 0, <usize>(valueDim + 8) << 5);
   }
 

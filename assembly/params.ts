@@ -10,7 +10,8 @@ export const enum Attention {
   keyBatch, keyHead, keyRow,
   valueBatch, valueHead, valueRow,
   biasBatch, biasHead, biasRow, biasKey,
-  scale, softcap, unit, // float32; unit: log2 e where scores are in log2 units (flash), 1 where they are natural
+  scale, scaleHigh, // float64 in two words: rounded to float32 it would bias every score
+  softcap, unit, // float32; unit: log2 e where scores are in log2 units (flash), 1 where they are natural
   planStarts, planRuns, planBatch, planHead, // plan index of a block: batch·planBatch + head·planHead + block
   words,
 }

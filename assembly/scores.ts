@@ -36,7 +36,7 @@ export function scores(params: usize, task: i32, scratch: usize): void {
   const starts = pointer(params, Attention.planStarts) + (<usize>plan << 2);
   const runs = pointer(params, Attention.planRuns);
   for (let i = first; i < end; i += 8) {
-    pack(columns, query + <usize>i * queryRow, end - i, headDim, queryRow, real(params, Attention.scale));
+    pack(columns, query + <usize>i * queryRow, end - i, headDim, queryRow, load<f64>(params + (Attention.scale << 2)));
     for (let r = load<i32>(starts); r < load<i32>(starts, 4); r++) {
       const run = runs + <usize>r * (Run.words << 2);
       const start = word(run, Run.start), stop = word(run, Run.end), kind = word(run, Run.kind);

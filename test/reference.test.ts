@@ -184,7 +184,7 @@ describe('attention', () => {
     expect(visibleKeys(2, 4, { causal: true, causalAlignment: 'top-left' })).toEqual(['x...', 'xx..']);
     expect(visibleKeys(2, 4, { causal: true, queryOffset: 1 })).toEqual(['xx..', 'xxx.']);
     expect(visibleKeys(4, 2, { causal: true })).toEqual(['..', '..', 'x.', 'xx']);
-    expect(visibleKeys(2, 4, { causal: true, keyLengths: [3] })).toEqual(['xxx.', 'xxx.']);
+    expect(visibleKeys(2, 4, { causal: true, keyLengths: [3] })).toEqual(['xx..', 'xxx.']);
   });
 
   it('takes queryOffset and keyLengths per batch', () => {

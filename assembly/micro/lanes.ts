@@ -1,9 +1,9 @@
 /** columns[dim][8] = scale · rows[8][dim]: rows past `count` repeat the last one. */
-export function pack(columns: usize, rows: usize, count: i32, dim: i32, rowBytes: usize, scale: f32): void {
+export function pack(columns: usize, rows: usize, count: i32, dim: i32, rowBytes: usize, scale: f64): void {
   for (let lane = 0; lane < 8; lane++) {
     const row = rows + <usize>min(lane, count - 1) * rowBytes;
     for (let d: usize = 0; d < <usize>dim; d++) {
-      store<f32>(columns + (d << 5) + (<usize>lane << 2), load<f32>(row + (d << 2)) * scale);
+      store<f32>(columns + (d << 5) + (<usize>lane << 2), <f32>(<f64>load<f32>(row + (d << 2)) * scale));
     }
   }
 }

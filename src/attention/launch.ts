@@ -65,9 +65,9 @@ export function launch(driver: Driver, problem: Problem, output: Tensor, lse?: T
       set(Attention.keyBatch, ...stridesOf(key.shape, layout));
       if (value) set(Attention.valueBatch, ...stridesOf(value.shape, layout));
       set(Attention.biasBatch, ...bias.strides);
-      // log2 e is rounded into the scale once; a softcap needs the scores in natural units times it as well.
       const unit = driver === 'flash' ? Math.LOG2E : 1;
-      reals.set([problem.scale * unit, problem.softcap, unit], Attention.scale);
+      reals.set([problem.softcap, unit], Attention.softcap);
+      new DataView(runtime.buffer).setFloat64(params + Attention.scale * 4, problem.scale * unit, true);
       set(Attention.planStarts, starts, runs, plan.batchStride, plan.headStride);
       runtime.run(driver, params, batch * heads * Math.ceil(queries / Block.queries));
     },
