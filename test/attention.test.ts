@@ -29,7 +29,9 @@ describe.each(builds)('%s', (build) => {
   const runtime = poisonedRuntime(build);
 
   function check(sizes: Case, options: ReferenceOptions = {}, seed = 1): void {
-    const { batch = 1, heads = 1, kvHeads = heads, queries, keys, headDim, valueDim = headDim, range = 2 } = sizes;
+    const { heads = 1, kvHeads = heads, queries, keys, headDim, valueDim = headDim, range = 2 } = sizes;
+    // The largest of a few errors is luck: small cases are repeated.
+    const { batch = Math.min(64, Math.ceil(3000 / (heads * queries * keys + 1))) } = sizes;
     const shape = (h: number, n: number, d: number) =>
       options.layout === 'bshd' ? [batch, n, h, d] : [batch, h, n, d];
     const query = random(shape(heads, queries, headDim), seed, range);

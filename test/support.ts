@@ -43,7 +43,12 @@ function worst(actual: ArrayLike<number>, truth: ArrayLike<number>): number {
 }
 
 /** Holds the largest error to twice that of plain float32, or one unit in the last place of the largest value, if that is more. */
-export function expectAccurate(actual: ArrayLike<number>, truth: ArrayLike<number>, float32: ArrayLike<number>, name = 'output'): void {
+export function expectAccurate(
+  actual: ArrayLike<number>,
+  truth: ArrayLike<number>,
+  float32: ArrayLike<number>,
+  name = 'output',
+): void {
   expect(actual.length).toBe(truth.length);
   let largest = 0;
   for (let i = 0; i < truth.length; i++) if (Number.isFinite(truth[i])) largest = Math.max(largest, Math.abs(truth[i]));
