@@ -1,16 +1,11 @@
-import { madd, ROWS } from '../simd/lanes';
+import { madd } from '../simd/lanes';
 
-/** out[dim][8] += Σ_key value[key][dim] · weights[key][8] for `dims` neighbouring dims. */
+/** out[dim][8] += Σ_key value[key][dim] · weights[key][8] for 4 neighbouring dims. */
 // @ts-ignore: top-level decorator
 @inline
-function accumulateBlock(out: usize, value: usize, weights: usize, count: i32, rowBytes: usize, dims: i32): void {
+function accumulateBlock(out: usize, value: usize, weights: usize, count: i32, rowBytes: usize): void {
   let a0 = v128.load(out), b0 = v128.load(out, 16), a1 = v128.load(out, 32), b1 = v128.load(out, 48);
   let a2 = v128.load(out, 64), b2 = v128.load(out, 80), a3 = v128.load(out, 96), b3 = v128.load(out, 112);
-  let a4 = f32x4.splat(0), b4 = f32x4.splat(0), a5 = f32x4.splat(0), b5 = f32x4.splat(0);
-  if (dims > 4) {
-    a4 = v128.load(out, 128); b4 = v128.load(out, 144);
-    a5 = v128.load(out, 160); b5 = v128.load(out, 176);
-  }
   const end = weights + (<usize>count << 5);
   for (; weights < end; weights += 32) {
     const x = v128.load(weights);
@@ -23,22 +18,12 @@ function accumulateBlock(out: usize, value: usize, weights: usize, count: i32, r
     a2 = madd(s, x, a2); b2 = madd(s, y, b2);
     s = v128.load32_splat(value, 12);
     a3 = madd(s, x, a3); b3 = madd(s, y, b3);
-    if (dims > 4) {
-      s = v128.load32_splat(value, 16);
-      a4 = madd(s, x, a4); b4 = madd(s, y, b4);
-      s = v128.load32_splat(value, 20);
-      a5 = madd(s, x, a5); b5 = madd(s, y, b5);
-    }
     value += rowBytes;
   }
   v128.store(out, a0); v128.store(out, b0, 16);
   v128.store(out, a1, 32); v128.store(out, b1, 48);
   v128.store(out, a2, 64); v128.store(out, b2, 80);
   v128.store(out, a3, 96); v128.store(out, b3, 112);
-  if (dims > 4) {
-    v128.store(out, a4, 128); v128.store(out, b4, 144);
-    v128.store(out, a5, 160); v128.store(out, b5, 176);
-  }
 }
 
 /**
@@ -46,16 +31,8 @@ function accumulateBlock(out: usize, value: usize, weights: usize, count: i32, r
  * the allocator and the scratch leave room, and those rows are never stored.
  */
 export function accumulate(out: usize, value: usize, weights: usize, count: i32, dim: i32, rowBytes: usize): void {
-  const padded = (dim + 3) & ~3;
-  // 6 rows while what remains is a multiple of 4: 64 = 10·6 + 4, 128 = 20·6 + 2·4.
-  let sixes = ROWS == 6 ? padded / 6 : 0;
-  if (((padded - sixes * 6) & 3) != 0) sixes -= 1; // 2 are left over: two fours instead
-  let d = 0;
-  for (; d < sixes * 6; d += 6) {
-    accumulateBlock(out + (<usize>d << 5), value + (<usize>d << 2), weights, count, rowBytes, 6);
-  }
-  for (; d < padded; d += 4) {
-    accumulateBlock(out + (<usize>d << 5), value + (<usize>d << 2), weights, count, rowBytes, 4);
+  for (let d = 0; d < dim; d += 4) {
+    accumulateBlock(out + (<usize>d << 5), value + (<usize>d << 2), weights, count, rowBytes);
   }
 }
 

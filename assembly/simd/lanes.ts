@@ -8,11 +8,6 @@ export function madd(a: v128, b: v128, c: v128): v128 {
   return f32x4.add(f32x4.mul(a, b), c);
 }
 
-/** Rows of a micro-kernel of rows × 8 lanes: 6 fill V8's 15 vector registers when the multiply-add is fused; unfused, 6 spill. */
-// @ts-ignore: top-level decorator
-@inline
-export const ROWS: i32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 4;
-
 // @ts-ignore: top-level decorator
 @inline
 export function word(params: usize, field: i32): i32 {
