@@ -15,7 +15,11 @@ function kernels(): void {
 async function javascript(): Promise<void> {
   rmSync('dist', { recursive: true, force: true });
   await build({
-    entryPoints: { index: 'src/index.ts', 'reference/index': 'src/reference/index.ts' },
+    entryPoints: {
+      index: 'src/index.ts',
+      'reference/index': 'src/reference/index.ts',
+      'onnx/index': 'src/onnx/index.ts',
+    },
     outdir: 'dist',
     bundle: true,
     splitting: true,

@@ -1,0 +1,3 @@
+export { Attention, type AttentionAttributes, type AttentionInputs } from './attention.ts';
+export { RotaryEmbedding } from './rotary.ts';
+export type { OnnxDType, OnnxTensor } from './tensor.ts';

@@ -1,0 +1,117 @@
+import { checkInteger, wrongKind, wrongValue } from '../check.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import type { Tensor } from '../tensor.ts';
+
+export type OnnxDType = 'float32' | 'float16' | 'bfloat16' | 'bool' | 'int64';
+
+/** A tensor as ONNX stores it, in C order; float16 and bfloat16 are their bits in a Uint16Array, bool is a Uint8Array. */
+export type OnnxTensor = {
+  dtype: OnnxDType;
+  shape: readonly number[];
+  data: Float32Array | Uint16Array | Uint8Array | BigInt64Array;
+};
+
+const arrays = {
+  float32: Float32Array,
+  float16: Uint16Array,
+  bfloat16: Uint16Array,
+  bool: Uint8Array,
+  int64: BigInt64Array,
+};
+
+export function checkOnnx(where: string, name: string, tensor: OnnxTensor, dtypes: readonly OnnxDType[]): void {
+  if (!tensor || !dtypes.includes(tensor.dtype))
+    throw wrongKind(where, name, `an OnnxTensor of ${dtypes.join(', ')}`, tensor?.dtype);
+  if (!(tensor.data instanceof arrays[tensor.dtype]))
+    throw wrongKind(where, name, `a ${arrays[tensor.dtype].name}`, tensor.data);
+  for (const size of tensor.shape) checkInteger(where, name, size);
+  const size = tensor.shape.reduce((product, n) => product * n, 1);
+  if (tensor.data.length !== size)
+    throw wrongValue(where, name, `has ${tensor.data.length} elements, but shape [${tensor.shape}] needs ${size}`);
+}
+
+const word = new DataView(new ArrayBuffer(4));
+
+function fromBfloat16(bits: number): number {
+  word.setUint32(0, bits << 16);
+  return word.getFloat32(0);
+}
+
+/** Rounds to nearest, ties to even. */
+function toBfloat16(value: number): number {
+  word.setFloat32(0, value);
+  const bits = word.getUint32(0);
+  if (Number.isNaN(value)) return 0x7fc0;
+  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+}
+
+function fromFloat16(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/** Rounds to nearest, ties to even; from 65520 on it is infinite. */
+function toFloat16(value: number): number {
+  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
+  const magnitude = Math.abs(value);
+  if (Number.isNaN(value)) return 0x7e00;
+  if (magnitude >= 65520) return sign | 0x7c00;
+  const exponent = Math.max(Math.floor(Math.log2(magnitude || 2 ** -24)), -14);
+  const scaled = magnitude / 2 ** (exponent - 10);
+  const floor = Math.floor(scaled);
+  const rounded = scaled - floor > 0.5 || (scaled - floor === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
+  // A subnormal has exponent field 0 and no hidden bit; a carry out of the fraction moves into the exponent.
+  return sign | (((exponent + 14) << 10) + rounded);
+}
+
+/** Its values as float32 (all kernels compute in float32). */
+export function toFloat32({ dtype, data }: OnnxTensor): Float32Array {
+  if (dtype === 'float32') return data as Float32Array;
+  const read = dtype === 'float16' ? fromFloat16 : dtype === 'bfloat16' ? fromBfloat16 : Number;
+  return Float32Array.from(data as Uint16Array, read);
+}
+
+/** Float32 values in one of ONNX's float types. */
+export function fromFloat32(dtype: OnnxDType, shape: readonly number[], values: Float32Array): OnnxTensor {
+  if (dtype === 'float32') return { dtype, shape, data: values };
+  return { dtype, shape, data: Uint16Array.from(values, dtype === 'float16' ? toFloat16 : toBfloat16) };
+}
+
+/** [batch, sequence, heads · dim] → [batch, heads, sequence, dim]; four dimensions stay as they are. */
+export function splitHeads(where: string, name: string, tensor: OnnxTensor, heads: number | undefined): OnnxTensor {
+  const { shape } = tensor;
+  if (shape.length === 4) return fromFloat32('float32', shape, toFloat32(tensor));
+  if (shape.length !== 3) throw wrongValue(where, name, `has rank ${shape.length}, not 3 or 4`);
+  if (heads === undefined || heads < 1 || shape[2] % heads !== 0) {
+    throw wrongValue(where, name, `has ${shape[2]} features, not a multiple of its ${heads} heads`);
+  }
+  const dim = shape[2] / heads;
+  return {
+    dtype: 'float32',
+    shape: [shape[0], heads, shape[1], dim],
+    data: swapMiddle(toFloat32(tensor), shape[0], shape[1], heads, dim),
+  };
+}
+
+/** [a, b, c, d] → [a, c, b, d] */
+export function swapMiddle(data: Float32Array, a: number, b: number, c: number, d: number): Float32Array {
+  const swapped = new Float32Array(data.length);
+  for (let i = 0; i < a; i++) {
+    for (let j = 0; j < b; j++) {
+      for (let k = 0; k < c; k++) {
+        const from = ((i * b + j) * c + k) * d;
+        swapped.set(data.subarray(from, from + d), ((i * c + k) * b + j) * d);
+      }
+    }
+  }
+  return swapped;
+}
+
+export function upload(runtime: Runtime, tensor: OnnxTensor): Tensor {
+  if (tensor.dtype === 'bool') return runtime.tensor(tensor.shape, tensor.data as Uint8Array, 'boolean');
+  return runtime.tensor(tensor.shape, toFloat32(tensor));
+}
