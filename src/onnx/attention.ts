@@ -15,7 +15,7 @@ import {
 } from './tensor.ts';
 
 const floats: OnnxDType[] = ['float32', 'float16', 'bfloat16'];
-const stages: WeightsStage[] = ['scores', 'masked', 'softcap', 'weights'];
+const stages: WeightsStage[] = ['scores', 'softcap', 'masked', 'weights'];
 
 export type AttentionInputs = {
   /** [batch, q_num_heads, q_len, head_size] or [batch, q_len, q_num_heads · head_size] */
@@ -42,7 +42,7 @@ export type AttentionAttributes = {
   softcap?: number;
   left_window_size?: number;
   right_window_size?: number;
-  /** 0 scale·QKᵀ, 1 after softcap, bias and mask, 2 after softcap, 3 after softmax; only with it is `qk_matmul_output` computed. */
+  /** 0 scale·QKᵀ, 1 after softcap, 2 after softcap, bias and mask, 3 after softmax; only with it is `qk_matmul_output` computed. */
   qk_matmul_output_mode?: number;
   /** Accepted; the softmax is always in float32. */
   softmax_precision?: number;
