@@ -1,0 +1,32 @@
+import type { Tokenizer } from '@huggingface/tokenizers';
+import { HEADS, MAX_TOKENS, type SentenceEncoder } from './encoder.ts';
+
+/** How much each token (row) of a sentence looks at each other one (column) in one layer; rows sum to 1. */
+export type AttentionMap = { sentence: string; caption: string; tokens: string[]; weights: number[][] };
+
+/** `layer` from 1; `head` from 1, or the mean of the heads without one. */
+export function attentionMap(
+  encoder: SentenceEncoder,
+  tokenizer: Tokenizer,
+  sentence: string,
+  { layer, head }: { layer: number; head?: number },
+): AttentionMap {
+  const { ids, tokens } = tokenizer.encode(sentence);
+  const n = Math.min(ids.length, MAX_TOKENS);
+  let all = new Float32Array();
+  const observe = (index: number, weights: { toArray(): Float32Array }) => {
+    if (index === layer - 1) all = weights.toArray() as typeof all;
+  };
+  encoder.embed([ids], observe).dispose();
+  const heads = head === undefined ? Array.from({ length: HEADS }, (_, h) => h) : [head - 1];
+  const weight = (i: number, j: number) =>
+    heads.reduce((sum, h) => sum + all[(h * n + i) * n + j], 0) / heads.length;
+  return {
+    sentence,
+    caption: `layer ${layer}, ${head === undefined ? `mean of ${HEADS} heads` : `head ${head} of ${HEADS}`}`,
+    tokens: tokens.slice(0, n),
+    weights: Array.from({ length: n }, (_, i) => Array.from({ length: n }, (_, j) => weight(i, j))),
+  };
+}
+
+export const largest = ({ weights }: AttentionMap) => Math.max(...weights.flat());
