@@ -1,5 +1,5 @@
-import type { Tokenizer } from '@huggingface/tokenizers';
 import { HEADS, MAX_TOKENS, type SentenceEncoder } from './encoder.ts';
+import type { Tokenize } from './tokenizer.ts';
 
 /** How much each token (row) of a sentence looks at each other one (column) in one layer; rows sum to 1. */
 export type AttentionMap = { sentence: string; caption: string; tokens: string[]; weights: number[][] };
@@ -7,11 +7,11 @@ export type AttentionMap = { sentence: string; caption: string; tokens: string[]
 /** `layer` from 1; `head` from 1, or the mean of the heads without one. */
 export function attentionMap(
   encoder: SentenceEncoder,
-  tokenizer: Tokenizer,
+  tokenize: Tokenize,
   sentence: string,
   { layer, head }: { layer: number; head?: number },
 ): AttentionMap {
-  const { ids, tokens } = tokenizer.encode(sentence);
+  const { ids, tokens } = tokenize(sentence);
   const n = Math.min(ids.length, MAX_TOKENS);
   let all = new Float32Array();
   const observe = (index: number, weights: { toArray(): Float32Array }) => {
@@ -19,8 +19,7 @@ export function attentionMap(
   };
   encoder.embed([ids], observe).dispose();
   const heads = head === undefined ? Array.from({ length: HEADS }, (_, h) => h) : [head - 1];
-  const weight = (i: number, j: number) =>
-    heads.reduce((sum, h) => sum + all[(h * n + i) * n + j], 0) / heads.length;
+  const weight = (i: number, j: number) => heads.reduce((sum, h) => sum + all[(h * n + i) * n + j], 0) / heads.length;
   return {
     sentence,
     caption: `layer ${layer}, ${head === undefined ? `mean of ${HEADS} heads` : `head ${head} of ${HEADS}`}`,

@@ -14,7 +14,7 @@ import { loadWeights, modelFolder } from './weights.ts';
 
 const DEFAULT_QUERIES = [
   'How do whales breathe?',
-  'Trains run on time.',
+  'Are railways punctual?',
   'Never draw conclusions before you know the facts.',
 ];
 
@@ -29,22 +29,20 @@ async function main(args: readonly string[]): Promise<void> {
   const given = [...options.queries, ...piped];
   const queries = given.length > 0 ? given : DEFAULT_QUERIES;
 
-  using runtime = await createRuntime({ build: options.build });
+  using runtime = await createRuntime({ build: options.build }).catch((error: Error) => {
+    throw options.build === 'auto' ? error : new UsageError(`--build ${options.build}: ${error.message}`);
+  });
   const encoder = new SentenceEncoder(runtime, loadWeights(modelFolder));
-  const tokenizer = createTokenizer();
+  const tokenize = createTokenizer();
   const begin = performance.now();
   const texts = [...corpus.map(([sentence]) => sentence), ...queries];
-  const { embeddings, tokens, cut } = embedTexts(encoder, tokenizer, texts);
+  const { embeddings, tokens, cut } = embedTexts(encoder, tokenize, texts);
   const milliseconds = performance.now() - begin;
 
-  const found = rank(
-    embeddings.slice(corpus.length, queries.length),
-    embeddings.slice(0, corpus.length),
-    options.top,
-  );
+  const found = rank(embeddings.slice(corpus.length, queries.length), embeddings.slice(0, corpus.length), options.top);
   for (const [q, hits] of found.entries()) console.log(`${rankingText(queries[q], hits, (index) => corpus[index])}\n`);
   if (options.heatmap || options.svg !== undefined) {
-    const map = attentionMap(encoder, tokenizer, queries[0], options);
+    const map = attentionMap(encoder, tokenize, queries[0], options);
     if (options.heatmap) console.log(`${heatmapText(map, process.stdout.columns)}\n`);
     if (options.svg !== undefined) {
       writeFileSync(userPath(options.svg), heatmapSvg(map));
@@ -56,6 +54,8 @@ async function main(args: readonly string[]): Promise<void> {
   console.log(chalk.dim(`Universal Sentence Encoder Lite on wasm-attention (${runtime.build} build): ${work}`));
 }
 
+// The reader may close the pipe early, as `head` does.
+process.stdout.on('error', () => process.exit());
 try {
   await main(process.argv.slice(2));
 } catch (error) {

@@ -3,7 +3,7 @@ import { HEADS, LAYERS } from './encoder.ts';
 
 export const USAGE = `Semantic search with the Universal Sentence Encoder Lite on the kernels of wasm-attention.
 
-npm run demo                                 three queries over ${'the shipped sentences'}
+npm run demo                                 three queries over the shipped sentences
 npm run demo -- "How do whales breathe?"     your own query, or several
 echo "How do whales breathe?" | npm run demo queries from a pipe, one a line
 
@@ -41,7 +41,9 @@ export function parseOptions(args: readonly string[]): Options {
     const given = values[name];
     if (given === undefined) return undefined;
     if (!/^\d+$/.test(given) || Number(given) < 1 || Number(given) > max)
-      throw new UsageError(`--${name} is "${given}", but must be a whole number from 1${max < Infinity ? ` to ${max}` : ''}`);
+      throw new UsageError(
+        `--${name} is "${given}", but must be a whole number from 1${max < Infinity ? ` to ${max}` : ''}`,
+      );
     return Number(given);
   };
   if (build !== 'simd' && build !== 'relaxed' && build !== 'auto')

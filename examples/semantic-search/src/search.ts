@@ -1,20 +1,22 @@
-import type { Tokenizer } from '@huggingface/tokenizers';
 import { linear, type Tensor } from 'wasm-attention';
 import { MAX_TOKENS, type SentenceEncoder } from './encoder.ts';
+import type { Tokenize } from './tokenizer.ts';
 
-/** Bounds the memory that a long corpus takes. */
+/** Sentences a call: bounds the memory that a long corpus takes. */
 const BATCH = 32;
 
 export type Embedded = { embeddings: Tensor; tokens: number; cut: number };
 
 /** Embeds texts: [texts, 512], how many tokens that were, and how many texts lost what came after MAX_TOKENS. */
-export function embedTexts(encoder: SentenceEncoder, tokenizer: Tokenizer, texts: readonly string[]): Embedded {
-  const ids = texts.map((text) => tokenizer.encode(text).ids);
+export function embedTexts(encoder: SentenceEncoder, tokenize: Tokenize, texts: readonly string[]): Embedded {
+  const ids = texts.map((text) => tokenize(text).ids);
   const embeddings = encoder.runtime.empty([texts.length, 512]);
-  for (let start = 0; start < ids.length; start += BATCH) {
-    const batch = ids.slice(start, start + BATCH);
-    const vectors = encoder.embed(batch);
-    embeddings.slice(start, batch.length).set(vectors.data);
+  // Neighbours in length share a call, so that little of it is padding.
+  const order = ids.map((_, index) => index).sort((a, b) => ids[a].length - ids[b].length);
+  for (let start = 0; start < order.length; start += BATCH) {
+    const batch = order.slice(start, start + BATCH);
+    const vectors = encoder.embed(batch.map((index) => ids[index]));
+    for (const [row, index] of batch.entries()) embeddings.slice(index, 1).set(vectors.slice(row, 1).data);
     vectors.dispose();
   }
   return {

@@ -6,12 +6,15 @@ import { modelFolder } from './weights.ts';
 /** Vocabulary entries that stand for no text: unknown, sentence begin and end, and three that the model leaves free. */
 const RESERVED = 6;
 
+/** The ids of a text's tokens and the pieces that they stand for; ▁ is a space. */
+export type Tokenize = (text: string) => { ids: number[]; tokens: string[] };
+
 /** The model's SentencePiece unigram tokenizer, with NFKC and single spaces, as SentencePiece normalises. */
-export function createTokenizer(folder = modelFolder): Tokenizer {
+export function createTokenizer(folder = modelFolder): Tokenize {
   const vocabulary: [string, number][] = JSON.parse(readFileSync(join(folder, 'vocab.json'), 'utf8'));
   // A reserved piece is spelt with a space, which no text has once spaces are ▁: a typed "<s>" stays text.
   const vocab = vocabulary.map(([piece, score], id) => (id > 0 && id < RESERVED ? [` ${piece}`, 0] : [piece, score]));
-  return new Tokenizer(
+  const tokenizer = new Tokenizer(
     {
       normalizer: {
         type: 'Sequence',
@@ -29,4 +32,5 @@ export function createTokenizer(folder = modelFolder): Tokenizer {
     },
     {},
   );
+  return (text) => tokenizer.encode(text);
 }
