@@ -1,4 +1,4 @@
-import { HEADS, MAX_TOKENS, type SentenceEncoder } from './encoder.ts';
+import { type AttentionObserver, HEADS, MAX_TOKENS, type SentenceEncoder } from './encoder.ts';
 import type { Tokenize } from './tokenizer.ts';
 
 /** How much each token (row) of a sentence looks at each other one (column) in one layer; rows sum to 1. */
@@ -13,9 +13,9 @@ export function attentionMap(
 ): AttentionMap {
   const { ids, tokens } = tokenize(sentence);
   const n = Math.min(ids.length, MAX_TOKENS);
-  let all = new Float32Array();
-  const observe = (index: number, weights: { toArray(): Float32Array }) => {
-    if (index === layer - 1) all = weights.toArray() as typeof all;
+  let all: ArrayLike<number> = [];
+  const observe: AttentionObserver = (index, weights) => {
+    if (index === layer - 1) all = weights.toArray();
   };
   encoder.embed([ids], observe).dispose();
   const heads = head === undefined ? Array.from({ length: HEADS }, (_, h) => h) : [head - 1];
