@@ -13,7 +13,9 @@ export const enum Attention {
   scale, scaleLow, // float32 twice, the second what the first lacks: rounded to one float32 it would bias every score
   adjusted, // whether there is a softcap, a bias or ALiBi
   softcap, unit, // float32; unit: log2 e where scores are in log2 units (flash), 1 where they are natural
-  planStarts, planRuns, planBatch, planHead, // plan index of a block: batch·planBatch + head·planHead + block
+  planStarts, planRuns, planBatch, planHead, planBlock, // plan index: batch·planBatch + head·planHead + block·planBlock
+  segments, segmentStarts, // where a cache has its keys: Segment records, those of batch b from segmentStarts[b] on; or 0
+  stored, keyScales, valueScales, scaleHead, // Stored; int8: a float32 a row, rows of a head `scaleHead` apart
   tileKeys, // keys in a tile, at most Block.keys
   tall, // whether the engine holds a 6×8 micro-kernel in registers
   words,
@@ -24,6 +26,20 @@ export const enum Run { start = 0, end, kind, data, words }
 
 /** `full`: no mask code. `interval`: data → int32 first[64], end[64]. `bits`: data → a bit a query, 8 bytes a key of the run. */
 export const enum RunKind { full = 0, interval, bits }
+
+/** Keys from `start` to the next segment's start lie in consecutive rows from `row` on; a last one has the largest start there is. */
+export const enum Segment { start = 0, row, words }
+
+/** How keys and values are stored: as numbers, or an int8 with one scale a row, x = scale · q. */
+export const enum Stored { float32 = 0, float16, int8 }
+
+/** Rows appended to a cache: `rows` int32 [batch, length] says which row of the store each becomes, −1: none. */
+export const enum Append {
+  store = 0, scales, input, rows, cos, sin, // cos, sin [batch · length, rotaryDim / 2], or 0: not turned
+  batch, heads, length, dim, rotaryDim, interleaved, stored, storeRows, // storeRows: rows of a head in the store
+  inputBatch, inputHead, inputRow,
+  words,
+}
 
 export const enum Linear {
   output = 0, input, weight, bias, rows, inFeatures, outFeatures, tall, words,

@@ -1,4 +1,5 @@
 import { Rope, Table } from './params';
+import { rotate } from './micro/rotate';
 import { pointer, word } from './simd/lanes';
 
 /** sin and cos of position · frequency, computed in float64 and rounded once, times `scale`. */
@@ -16,26 +17,18 @@ export function angles(params: usize): void {
   }
 }
 
-/** Rotary embedding (Su et al. 2021, eq. 34): one task is one head of one batch; output may be the input. */
+/** Rotary embedding; one task is one head of one batch; output may be the input. */
 export function rope(params: usize, task: i32): void {
-  const heads = word(params, Rope.heads), length = word(params, Rope.length), headDim = word(params, Rope.headDim);
-  const b = task / heads, h = task % heads, half = word(params, Rope.rotaryDim) >> 1;
-  const interleaved = word(params, Rope.interleaved) != 0;
-  const step: usize = interleaved ? 8 : 4, other: usize = interleaved ? 4 : <usize>half << 2;
+  const heads = word(params, Rope.heads), length = word(params, Rope.length), half = word(params, Rope.rotaryDim) >> 1;
+  const b = task / heads, h = task % heads, rest = <usize>half << 3, restBytes = (<usize>word(params, Rope.headDim) << 2) - rest;
   const rows = pointer(params, Rope.rowOf) + (<usize>(b * length) << 2);
   let input = pointer(params, Rope.input) + (<usize>(b * word(params, Rope.inputBatch) + h * word(params, Rope.inputHead)) << 2);
   let output = pointer(params, Rope.output) + (<usize>(b * word(params, Rope.outputBatch) + h * word(params, Rope.outputHead)) << 2);
   for (let i = 0; i < length; i++) {
     const row = <usize>(load<i32>(rows + (<usize>i << 2)) * half) << 2;
     const cos = pointer(params, Rope.cos) + row, sin = pointer(params, Rope.sin) + row;
-    for (let k: usize = 0; k < <usize>half; k++) {
-      const x = load<f32>(input + k * step), y = load<f32>(input + k * step + other);
-      const c = load<f32>(cos + (k << 2)), s = load<f32>(sin + (k << 2));
-      store<f32>(output + k * step, x * c - y * s);
-      store<f32>(output + k * step + other, x * s + y * c);
-    }
-    const rest = <usize>(half << 1) << 2;
-    if (output != input) memory.copy(output + rest, input + rest, (<usize>headDim << 2) - rest);
+    rotate(output, input, cos, sin, half, word(params, Rope.interleaved) != 0);
+    if (output != input) memory.copy(output + rest, input + rest, restBytes);
     input += <usize>word(params, Rope.inputRow) << 2;
     output += <usize>word(params, Rope.outputRow) << 2;
   }

@@ -1,11 +1,17 @@
-import { Attention, Block, Run, RunKind } from './params';
+import { Attention, Block, Run, RunKind, Segment, Stored } from './params';
 import { pointer, real, word } from './simd/lanes';
 
 // A task is up to `Block.queries` rows that share one KV head: queries of one head or, where there are few, of several
 // heads of its group, head by head. Its rows lie in groups of 8 lanes; each lane knows where its row's data is.
 
-/** What is the same for all rows of a task. */
-export const enum Task { key = 0, value, rows, run, runsEnd, bytes = 32 }
+/** What is the same for all rows of a task; then the tile of keys in work: its rows, and their scales where they are int8. */
+export const enum Task {
+  key = 0, value, keyScales, valueScales, // of the task's KV head
+  rows, run, runsEnd, segment,
+  tileStart, tileKey, tileValue, tileKeyRow, tileValueRow, tileKeyScales, tileValueScales, // key tileStart; strides in bytes
+  follow, // how many keys lie behind the tile's last one, in the same run and segment
+  bytes = 64,
+}
 
 /** Per group: 8 lanes of each field, in bytes from the group's start. */
 export const enum Lane {
@@ -28,15 +34,21 @@ export function locate(params: usize, index: i32, task: usize, lanes: usize, str
   const i0 = block * Block.queries, rows = min(queries - i0, Block.queries) * shared;
   const perHead = rows / shared, kvHead = h0 / word(params, Attention.groupSize);
 
-  store<usize>(task + (Task.key << 2), pointer(params, Attention.key)
-    + (<usize>(b * word(params, Attention.keyBatch) + kvHead * word(params, Attention.keyHead)) << 2));
-  store<usize>(task + (Task.value << 2), pointer(params, Attention.value)
-    + (<usize>(b * word(params, Attention.valueBatch) + kvHead * word(params, Attention.valueHead)) << 2));
-  store<i32>(task + (Task.rows << 2), rows);
-  const plan = b * word(params, Attention.planBatch) + h0 * word(params, Attention.planHead) + block;
+  const unit: usize = word(params, Attention.stored) == Stored.int8 ? 1 : word(params, Attention.stored) == Stored.float16 ? 2 : 4;
+  const scales = <usize>(kvHead * word(params, Attention.scaleHead)) << 2, segments = pointer(params, Attention.segmentStarts);
+  store<usize>(task, pointer(params, Attention.key)
+    + <usize>(b * word(params, Attention.keyBatch) + kvHead * word(params, Attention.keyHead)) * unit, Task.key << 2);
+  store<usize>(task, pointer(params, Attention.value)
+    + <usize>(b * word(params, Attention.valueBatch) + kvHead * word(params, Attention.valueHead)) * unit, Task.value << 2);
+  store<usize>(task, pointer(params, Attention.keyScales) + scales, Task.keyScales << 2);
+  store<usize>(task, pointer(params, Attention.valueScales) + scales, Task.valueScales << 2);
+  store<i32>(task, rows, Task.rows << 2);
+  store<usize>(task, segments == 0 ? 0 : pointer(params, Attention.segments)
+    + <usize>load<i32>(segments + (<usize>b << 2)) * (Segment.words << 2), Task.segment << 2);
+  const plan = b * word(params, Attention.planBatch) + h0 * word(params, Attention.planHead) + block * word(params, Attention.planBlock);
   const starts = pointer(params, Attention.planStarts) + (<usize>plan << 2), runs = pointer(params, Attention.planRuns);
-  store<usize>(task + (Task.run << 2), runs + <usize>load<i32>(starts) * (Run.words << 2));
-  store<usize>(task + (Task.runsEnd << 2), runs + <usize>load<i32>(starts, 4) * (Run.words << 2));
+  store<usize>(task, runs + <usize>load<i32>(starts) * (Run.words << 2), Task.run << 2);
+  store<usize>(task, runs + <usize>load<i32>(starts, 4) * (Run.words << 2), Task.runsEnd << 2);
 
   const position = load<i32>(pointer(params, Attention.offsets) + (<usize>b << 2));
   const slopes = pointer(params, Attention.slopes), lse = pointer(params, Attention.lse);

@@ -76,7 +76,7 @@ export function launch(driver: Driver, problem: Problem, output: Tensor, lse?: T
       reals.set([high, scale - high], Attention.scale);
       reals.set([problem.softcap, unit], Attention.softcap);
       set(Attention.adjusted, Number(problem.softcap > 0 || problem.biases.length > 0 || !!problem.alibiSlopes));
-      set(Attention.planStarts, starts, runs, plan.batchStride, plan.headStride);
+      set(Attention.planStarts, starts, runs, plan.batchStride, plan.headStride, 1);
       set(Attention.tileKeys, tileKeys(problem, headsPerTask), Number(tallMicroKernels));
       const blocks = Math.ceil(queries / Block.queries);
       runtime.run(driver, params, ((batch * heads) / headsPerTask) * blocks);

@@ -1,0 +1,39 @@
+import { Stored } from '../params';
+import { widen } from '../simd/half';
+
+/** Bytes of a stored row; int8 rows are padded with zeros to whole vectors. */
+// @ts-ignore: top-level decorator
+@inline
+export function storedBytes(stored: i32, dim: i32): usize {
+  return stored == Stored.float32 ? <usize>dim << 2 : stored == Stored.float16 ? <usize>dim << 1 : <usize>((dim + 15) & ~15);
+}
+
+/** rows[count][stride] float32 of stored rows; `scales` [count] for int8. */
+export function widenRows(rows: usize, stored: i32, from: usize, scales: usize, count: i32, dim: i32): void {
+  const rowBytes = storedBytes(stored, dim), stride = <usize>dim << 2;
+  for (let j = 0; j < count; j++, rows += stride, from += rowBytes) {
+    if (stored == Stored.float16) widenHalves(rows, from, dim);
+    else widenBytes(rows, from, dim, load<f32>(scales + (<usize>j << 2)));
+  }
+}
+
+// @ts-ignore: top-level decorator
+@inline
+function widenHalves(to: usize, from: usize, dim: i32): void {
+  let d = 0;
+  for (; d + 4 <= dim; d += 4, to += 16, from += 8) v128.store(to, widen(v128.load16x4_u(from)));
+  for (; d < dim; d++, to += 4, from += 2) store<f32>(to, f32x4.extract_lane(widen(i32x4.splat(load<u16>(from))), 0));
+}
+
+// @ts-ignore: top-level decorator
+@inline
+function widenBytes(to: usize, from: usize, dim: i32, scale: f32): void {
+  const s = f32x4.splat(scale);
+  let d = 0;
+  for (; d + 8 <= dim; d += 8, to += 32, from += 8) {
+    const x = v128.load8x8_s(from);
+    v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(x)), s));
+    v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(x)), s), 16);
+  }
+  for (; d < dim; d++, to += 4, from++) store<f32>(to, <f32>load<i8>(from) * scale);
+}
