@@ -22,7 +22,7 @@ export type AttentionOptions = {
   /** Per batch: how many keys, from the first, are visible. */
   keyLengths?: ArrayLike<number>;
   /** A mask, or a tensor broadcast to [batch, heads, queries, keys]: boolean, true = may attend; float32, added. */
-  mask?: AttentionMask | Tensor;
+  mask?: AttentionMask | Tensor<'boolean' | 'float32'>;
   /** float32, added to the scores, broadcast to [batch, heads, queries, keys]; −Infinity = not visible. */
   bias?: Tensor;
   /** `c` of `c·tanh(S/c)`, greater than 0. Default none. */
@@ -100,7 +100,7 @@ export function problem(
   else if (mask !== undefined && !(mask instanceof AttentionMask)) {
     throw wrongKind(where, 'mask', 'an AttentionMask or a Tensor', mask);
   }
-  const added = mask instanceof Tensor && mask.dtype === 'float32' ? mask : undefined;
+  const added = mask instanceof Tensor && mask.dtype === 'float32' ? (mask as Tensor) : undefined;
   for (const [name, tensor] of Object.entries({ mask: added, bias })) {
     if (tensor === undefined) continue;
     checkTensor(where, name, tensor, runtime);
@@ -201,7 +201,7 @@ function wholeMask(where: string, { causal, window, keyLengths, mask }: Attentio
   }
   if (causal) parts.push(masks.causal());
   if (mask instanceof AttentionMask) parts.push(mask);
-  else if (mask?.dtype === 'boolean') parts.push(masks.tensor(mask));
+  else if (mask?.dtype === 'boolean') parts.push(masks.tensor(mask as Tensor<'boolean'>));
   return parts.length === 0 ? undefined : parts.reduce((whole, part) => whole.and(part));
 }
 

@@ -20,9 +20,9 @@ export type MultiHeadOptions = {
 
 export type MultiHeadForwardOptions = {
   /** [batch, keys]: boolean, true = ignore this key; or float32, added. */
-  keyPaddingMask?: Tensor;
+  keyPaddingMask?: Tensor<'boolean' | 'float32'>;
   /** [queries, keys] or [batch · heads, queries, keys]: boolean, true = ignore; or float32, added. */
-  attnMask?: Tensor;
+  attnMask?: Tensor<'boolean' | 'float32'>;
   /** Query `i` sees key `j` iff `j ≤ i`. Default false. */
   isCausal?: boolean;
   /** Whether the weights are computed too: O(queries × keys) memory. Default false. */
@@ -30,6 +30,9 @@ export type MultiHeadForwardOptions = {
   /** Weights as the mean over the heads; default true. */
   averageWeights?: boolean;
 };
+
+/** A mask with its shape over [batch, heads, queries, keys]. */
+type Hidden = { tensor: Tensor<'boolean' | 'float32'>; shape: number[] };
 
 /** A state dict: values in C order under PyTorch's names. */
 export type StateDict = Readonly<Record<string, ArrayLike<number> | Tensor>>;
@@ -156,8 +159,8 @@ export class MultiHeadAttention {
     where: string,
     { batch, queries, keys }: { batch: number; queries: number; keys: number },
     { keyPaddingMask, attnMask }: MultiHeadForwardOptions,
-  ): { tensor: Tensor; shape: number[] }[] {
-    const found: { tensor: Tensor; shape: number[] }[] = [];
+  ): Hidden[] {
+    const found: Hidden[] = [];
     if (keyPaddingMask) {
       checkTensor(where, 'keyPaddingMask', keyPaddingMask, this.runtime, { dtypes: ['boolean', 'float32'] });
       checkSameShape(where, 'keyPaddingMask', keyPaddingMask.shape, [batch, keys]);
@@ -177,10 +180,12 @@ export class MultiHeadAttention {
     return found;
   }
 
-  #visible(hidden: readonly { tensor: Tensor; shape: number[] }[], { isCausal }: MultiHeadForwardOptions) {
+  #visible(hidden: readonly Hidden[], { isCausal }: MultiHeadForwardOptions) {
     const views = hidden.map(({ tensor, shape }) => tensor.view(shape));
-    const booleans = views.filter((view) => view.dtype === 'boolean').map((view) => masks.tensor(view).not());
-    const [added, bias] = views.filter((view) => view.dtype === 'float32');
+    const booleans = views
+      .filter((view) => view.dtype === 'boolean')
+      .map((view) => masks.tensor(view as Tensor<'boolean'>).not());
+    const [added, bias] = views.filter((view) => view.dtype === 'float32') as Tensor[];
     const mask = added && bias ? added : undefined;
     const boolean = booleans.length > 0 ? booleans.reduce((whole, part) => whole.and(part)) : undefined;
     return {
