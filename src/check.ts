@@ -53,6 +53,11 @@ export function checkFinite(where: string, name: string, value: unknown): assert
   if (!Number.isFinite(value)) throw wrongValue(where, name, `is ${value}, not a finite number`);
 }
 
+export function checkPositive(where: string, name: string, value: unknown): asserts value is number {
+  checkFinite(where, name, value);
+  if (value <= 0) throw wrongValue(where, name, `is ${value}, not greater than 0`);
+}
+
 /** A number that float32, which kernels compute in, can hold. */
 export function checkFloat32(where: string, name: string, value: unknown): asserts value is number {
   checkFinite(where, name, value);

@@ -1,4 +1,13 @@
-import { checkFinite, checkOneOf, checkSameShape, checkTensor, wrongKind, wrongValue } from '../check.ts';
+import {
+  checkFinite,
+  checkFloat32,
+  checkOneOf,
+  checkOptions,
+  checkSameShape,
+  checkTensor,
+  wrongKind,
+  wrongValue,
+} from '../check.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { Tensor } from '../tensor.ts';
 import { AttentionMask, broadcastStrides, checkKeyLengths, type MaskContext, masks } from './mask.ts';
@@ -25,7 +34,7 @@ export type AttentionOptions = {
   mask?: AttentionMask | Tensor<'boolean' | 'float32'>;
   /** float32, added to the scores, broadcast to [batch, heads, queries, keys]; −Infinity = not visible. */
   bias?: Tensor;
-  /** `c` of `c·tanh(S/c)`, greater than 0. Default none. */
+  /** `c` of `c·tanh(S/c)`, from 1e-30 to 1e30. Default none. */
   softcap?: number;
   /** [heads]: `−slope·|p − j|` is added. */
   alibiSlopes?: ArrayLike<number>;
@@ -36,6 +45,25 @@ export type AttentionOptions = {
   /** The tensor to write, in place of a new one. */
   output?: Tensor;
 };
+
+/** Beyond it, c or 1/c is no normal float32 number. */
+const LEAST_SOFTCAP = 1e-30;
+
+export const attentionOptions: ReadonlySet<string> = new Set<keyof AttentionOptions>([
+  'scale',
+  'causal',
+  'causalAlignment',
+  'queryOffset',
+  'window',
+  'keyLengths',
+  'mask',
+  'bias',
+  'softcap',
+  'alibiSlopes',
+  'sink',
+  'layout',
+  'output',
+]);
 
 /** Strides of [batch, heads, sequence], in elements. */
 export type Strides = readonly [number, number, number];
@@ -77,6 +105,7 @@ export function problem(
   options: AttentionOptions = {},
 ): Problem {
   if (!(query instanceof Tensor)) throw wrongKind(where, 'query', 'a Tensor', query);
+  checkOptions(where, options, attentionOptions);
   const { runtime } = query;
   checkTensor(where, 'query', query, runtime, { rank: 4 });
   checkTensor(where, 'key', key, runtime, { rank: 4 });
@@ -89,7 +118,8 @@ export function problem(
   checkFinite(where, 'scale', scale);
   if (options.softcap !== undefined) {
     checkFinite(where, 'softcap', options.softcap);
-    if (options.softcap <= 0) throw wrongValue(where, 'softcap', `is ${options.softcap}, not greater than 0`);
+    if (options.softcap < LEAST_SOFTCAP || options.softcap > 1 / LEAST_SOFTCAP)
+      throw wrongValue(where, 'softcap', `is ${options.softcap}, not from ${LEAST_SOFTCAP} to ${1 / LEAST_SOFTCAP}`);
   }
   for (const name of ['alibiSlopes', 'sink'] as const) checkPerHead(where, name, options[name], sizes.heads);
   if (options.keyLengths) checkKeyLengths(where, options.keyLengths, sizes.batch, sizes.keys);
@@ -167,7 +197,7 @@ function checkSizes(where: string, layout: Layout, query: Tensor, key: Tensor, v
 function checkPerHead(where: string, name: string, values: ArrayLike<number> | undefined, heads: number): void {
   if (values === undefined) return;
   if (values?.length !== heads) throw wrongValue(where, name, `must be one number per query head (${heads})`);
-  for (let h = 0; h < heads; h++) checkFinite(where, `${name}[${h}]`, values[h]);
+  for (let h = 0; h < heads; h++) checkFloat32(where, `${name}[${h}]`, values[h]);
 }
 
 function queryOffset(
@@ -205,6 +235,6 @@ function wholeMask(where: string, { causal, window, keyLengths, mask }: Attentio
   return parts.length === 0 ? undefined : parts.reduce((whole, part) => whole.and(part));
 }
 
-function overlap(a: Tensor, b: Tensor): boolean {
+export function overlap(a: Tensor, b: Tensor): boolean {
   return a.address < b.address + b.size * 4 && b.address < a.address + a.size * 4;
 }

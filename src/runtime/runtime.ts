@@ -95,9 +95,8 @@ export class Runtime {
     return tensor;
   }
 
-  /** A tensor that no scope frees. */
-  persistent(shape: readonly number[]): Tensor {
-    const tensor = this.empty(shape);
+  /** Takes a tensor out of the scope that would free it. */
+  keep<D extends DType>(tensor: Tensor<D>): Tensor<D> {
     this.#scopes.at(-1)?.delete(tensor);
     return tensor;
   }
