@@ -8,7 +8,7 @@ import {
   scaledDotProductAttention,
 } from 'wasm-attention';
 import { attention, type AttentionOptions as ReferenceOptions } from 'wasm-attention/reference';
-import { builds, expectAccurate, poisonedRuntime, random, upload } from './support.ts';
+import { expectAccurate, poisonedRuntime, random, testBuilds, upload } from './support.ts';
 
 const DIMS = [1, 3, 40, 59, 63, 64, 80, 96, 111, 128, 256];
 /** Around the edges of a group of 8 queries, a block of 64 and a tile of 128 keys. */
@@ -25,7 +25,7 @@ type Case = {
   range?: number;
 };
 
-describe.each(builds)('%s', (build) => {
+describe.each(testBuilds)('%s', (build) => {
   const runtime = poisonedRuntime(build);
 
   function check(sizes: Case, options: ReferenceOptions = {}, seed = 1): void {

@@ -1,15 +1,25 @@
+import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
-import { type Build, createRuntimeSync, type Runtime, type Tensor } from 'wasm-attention';
+import { type Build, createRuntimeSync, type Runtime, type RuntimeOptions, type Tensor } from 'wasm-attention';
 import type { NdArray } from 'wasm-attention/reference';
 
 export const builds: Build[] = ['simd', 'relaxed'];
+
+/** The builds, and the plain SIMD one as the compiler makes it without its optimiser. */
+export const testBuilds = [...builds, 'debug'] as const;
+export type TestBuild = (typeof testBuilds)[number];
+
+export function runtimeOf(build: TestBuild, options: RuntimeOptions = {}): Runtime {
+  if (build !== 'debug') return createRuntimeSync({ build, ...options });
+  return createRuntimeSync({ module: readFileSync(new URL('../build/debug.wasm', import.meta.url)), ...options });
+}
 
 /** The promise of every kernel: its error is at most this many times that of a plain float32 implementation. */
 export const FLOAT32_ERRORS = 2;
 
 /** A runtime whose memory holds NaN wherever nothing was written. */
-export function poisonedRuntime(build: Build): Runtime {
-  const runtime = createRuntimeSync({ build });
+export function poisonedRuntime(build: TestBuild): Runtime {
+  const runtime = runtimeOf(build);
   const tensor = runtime.empty([1 << 22]);
   tensor.data.fill(Number.NaN);
   tensor.dispose();
