@@ -78,5 +78,9 @@ export async function compileSource(source: ModuleSource): Promise<WebAssembly.M
 }
 
 export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels {
-  return instantiateSync(module, { env: { memory } }).exports as unknown as Kernels;
+  const imports = { env: { memory } };
+  // The loader knows a module by instanceof, and takes one of another realm for bytes.
+  const own = module instanceof WebAssembly.Module;
+  return (own ? instantiateSync(module, imports) : new WebAssembly.Instance(module, imports))
+    .exports as unknown as Kernels;
 }
