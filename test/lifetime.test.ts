@@ -36,7 +36,7 @@ describe('in a process of its own', () => {
       console.log('used', runtime.memory.usedBytes > 0);`,
     );
     expect(lines.match(/never disposed/g)).toHaveLength(1);
-    expect(lines).toMatch(/float32 \[3,5\] made\n[^]*at leaky /);
+    expect(lines).toMatch(/float32 \[3,5\] made\n[\s\S]*at leaky /);
     expect(lines).toContain('used true');
   });
 

@@ -46,6 +46,9 @@ export type AttentionOptions = {
   output?: Tensor;
 };
 
+/** Kernels count positions in int32. */
+const LARGEST_OFFSET = 2 ** 30;
+
 /** Beyond it, c or 1/c is no normal float32 number. */
 const LEAST_SOFTCAP = 1e-30;
 
@@ -122,7 +125,7 @@ export function problem(
       throw wrongValue(where, 'softcap', `is ${options.softcap}, not from ${LEAST_SOFTCAP} to ${1 / LEAST_SOFTCAP}`);
   }
   for (const name of ['alibiSlopes', 'sink'] as const) checkPerHead(where, name, options[name], sizes.heads);
-  if (options.keyLengths) checkKeyLengths(where, options.keyLengths, sizes.batch, sizes.keys);
+  if (options.keyLengths !== undefined) checkKeyLengths(where, options.keyLengths, sizes.batch, sizes.keys);
   const context = { ...sizes, queryOffset: queryOffset(where, options, sizes) };
 
   const { mask, bias, output } = options;
@@ -206,7 +209,8 @@ function queryOffset(
   { batch, queries, keys }: { batch: number; queries: number; keys: number },
 ): (batch: number) => number {
   const check = (name: string, value: number) => {
-    if (!Number.isSafeInteger(value)) throw wrongValue(where, name, `is ${value}, not an integer`);
+    if (!Number.isInteger(value) || Math.abs(value) > LARGEST_OFFSET)
+      throw wrongValue(where, name, `is ${value}, not an integer from −2³⁰ to 2³⁰`);
   };
   if (given === undefined) {
     if (causalAlignment === 'top-left') return () => 0;
@@ -224,7 +228,7 @@ function queryOffset(
 /** The conjunction of every option that hides keys; undefined if none does. */
 function wholeMask(where: string, { causal, window, keyLengths, mask }: AttentionOptions): AttentionMask | undefined {
   const parts: AttentionMask[] = [];
-  if (keyLengths) parts.push(masks.keyLengths(keyLengths));
+  if (keyLengths !== undefined) parts.push(masks.keyLengths(keyLengths));
   if (window !== undefined) {
     if (!Array.isArray(window) || window.length !== 2) throw wrongKind(where, 'window', 'a pair [left, right]', window);
     parts.push(masks.slidingWindow(window[0], window[1]));
