@@ -41,7 +41,7 @@ describe.each(testBuilds)('%s', (build) => {
   function checkLinear(shape: number[], outFeatures: number, withBias: boolean): void {
     const results: Record<'actual' | 'truth' | 'float32', number[]> = { actual: [], truth: [], float32: [] };
     // The largest of a few errors is luck: small cases are repeated.
-    for (let seed = 0; seed < 100 && results.truth.length < 2000; seed++) {
+    for (let seed = 0; seed < 40 && results.truth.length < 800; seed++) {
       const [x, w] = [random(shape, seed), random([outFeatures, shape.at(-1)!], seed + 200)];
       const b = withBias ? random([outFeatures], seed + 400) : undefined;
       runtime.scope(() => {
@@ -56,7 +56,7 @@ describe.each(testBuilds)('%s', (build) => {
   }
 
   it.each([1, 3, 40, 59, 63, 64, 80, 96, 111, 128, 256])('linear of %i features', (inFeatures) => {
-    for (const outFeatures of [1, 2, 3, 4, 5, 130]) {
+    for (const outFeatures of [1, 3, 4, 37]) {
       checkLinear([33, inFeatures], outFeatures, true);
       checkLinear([2, 16, inFeatures], outFeatures, false);
     }
