@@ -52,16 +52,20 @@ function worst(actual: ArrayLike<number>, truth: ArrayLike<number>): number {
   return error;
 }
 
-/** Holds the largest error to twice that of plain float32, or one unit in the last place of the largest value, if that is more. */
+/**
+ * Holds the largest error to twice that of plain float32, or one unit in the last place of the largest value, or `least`, if
+ * that is more: where there are few values, the largest error of plain float32 is luck.
+ */
 export function expectAccurate(
   actual: ArrayLike<number>,
   truth: ArrayLike<number>,
   float32: ArrayLike<number>,
   name = 'output',
+  least = 0,
 ): void {
   expect(actual.length).toBe(truth.length);
   let largest = 0;
   for (let i = 0; i < truth.length; i++) if (Number.isFinite(truth[i])) largest = Math.max(largest, Math.abs(truth[i]));
-  const bound = Math.max(FLOAT32_ERRORS * worst(float32, truth), largest * 2 ** -23);
+  const bound = Math.max(FLOAT32_ERRORS * worst(float32, truth), largest * 2 ** -23, least);
   expect(worst(actual, truth), `${name}, bound ${bound}`).toBeLessThanOrEqual(bound);
 }
