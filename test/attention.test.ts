@@ -62,6 +62,11 @@ describe.each(testBuilds)('%s', (build) => {
 
   it.each(DIMS)('valueDim %i beside headDim 20', (valueDim) => check({ queries: 9, keys: 140, headDim: 20, valueDim }));
 
+  it('headDim 512 and beyond', () => {
+    check({ queries: 9, keys: 130, headDim: 512 });
+    check({ queries: 9, keys: 20, headDim: 513, valueDim: 1024 });
+  });
+
   it('lengths around every edge', () => {
     for (const keys of LENGTHS) for (const queries of [1, 9, 65]) check({ queries, keys, headDim: 5 });
     for (const queries of LENGTHS) check({ queries, keys: 17, headDim: 5 });

@@ -32,7 +32,10 @@ const shaped = fc.record({
   keyLengths: maybe(fc.nat(1000)),
   queryOffset: maybe(fc.oneof(fc.integer({ min: -20, max: 200 }), fc.constant('per batch' as const))),
   mask: maybe(
-    fc.record({ kind: fc.constantFrom('predicate', 'tensor', 'not', 'or'), modulus: fc.integer({ min: 1, max: 7 }) }),
+    fc.record({
+      kind: fc.constantFrom('predicate', 'tensor', 'added', 'not', 'or'),
+      modulus: fc.integer({ min: 1, max: 7 }),
+    }),
   ),
   bias: maybe(fc.tuple(fc.boolean(), fc.boolean(), fc.boolean(), fc.boolean())),
   alibiSlopes: fc.boolean(),
@@ -45,17 +48,13 @@ type Shaped = typeof shaped extends fc.Arbitrary<infer T> ? T : never;
 /** The options that have values for each batch, head or pair, as the reference takes them. */
 function fill({ batch, heads, queries, keys, seed }: Sizes, given: Shaped): ReferenceOptions {
   const { keyLengths, queryOffset, mask, bias } = given;
+  const biasShape = [batch, heads, queries, keys].map((n, axis) => (bias?.[axis] ? n : 1));
   const perBatch = (value: (b: number) => number) => Array.from({ length: batch }, (_, b) => value(b));
   return {
     keyLengths: keyLengths === undefined ? undefined : perBatch((b) => (keyLengths + b * 31) % (keys + 1)),
     queryOffset: queryOffset === 'per batch' ? perBatch((b) => (seed % 90) - 10 + 7 * b) : queryOffset,
     mask: mask && ((b, h, i, j) => (i * 5 + j * 3 + b + 2 * h) % mask.modulus === 0),
-    bias:
-      bias &&
-      random(
-        [batch, heads, queries, keys].map((n, axis) => (bias[axis] ? n : 1)),
-        seed + 9,
-      ),
+    bias: bias && { shape: biasShape, data: random(biasShape, seed + 9).data.map((x) => (x > 1.7 ? -Infinity : x)) },
     alibiSlopes: given.alibiSlopes ? Array.from(random([heads], seed + 10, 0.5).data) : undefined,
     sink: given.sink ? Array.from(random([heads], seed + 11, 3).data) : undefined,
   };
@@ -94,7 +93,12 @@ describe.each(builds)('%s', (build) => {
       const [head, i, j] = [Math.floor(at / keys / queries), Math.floor(at / keys) % queries, at % keys];
       return visible(Math.floor(head / heads), head % heads, i, j) ? 1 : 0;
     });
-    return runtime.tensor([batch, heads, queries, keys], data, 'boolean');
+    const shape = [batch, heads, queries, keys];
+    if (kind === 'tensor') return runtime.tensor(shape, data, 'boolean');
+    return runtime.tensor(
+      shape,
+      Array.from(data, (x) => (x ? 0 : -Infinity)),
+    );
   }
 
   it('attention of any sizes, strides and options is that of the reference', () => {
