@@ -120,6 +120,23 @@ describe.each(testBuilds)('%s', (build) => {
     }
   });
 
+  it('takes a state of lse −∞ as the identity, without reading its output', () => {
+    runtime.scope(() => {
+      const some = { output: upload(runtime, random([1, 1, 2, 3], 1)), lse: upload(runtime, random([1, 1, 2], 2)) };
+      const none = { output: runtime.empty([1, 1, 2, 3]), lse: runtime.empty([1, 1, 2]) };
+      none.output.data.fill(Number.NaN);
+      none.lse.data.fill(Number.NEGATIVE_INFINITY);
+      for (const states of [[none, some], [some, none], [some], [none, some, none]]) {
+        const { output, lse } = mergeStates(states);
+        expect([output.data, lse.data]).toEqual([some.output.data, some.lse.data]);
+      }
+      for (const states of [[none], [none, none]]) {
+        const { output, lse } = mergeStates(states);
+        expect([...output.data, ...lse.data]).toEqual([0, 0, 0, 0, 0, 0, -Infinity, -Infinity]);
+      }
+    });
+  });
+
   it('merges states over parts of the keys', () => {
     for (const layout of ['bhsd', 'bshd'] as const) {
       const shape = (n: number) => (layout === 'bhsd' ? [2, 3, n, 8] : [2, n, 3, 8]);

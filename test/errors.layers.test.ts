@@ -51,6 +51,14 @@ describe('linear', () => {
     ['no features', () => linear(float(2, 0), float(5, 0)), RangeError, /"weight" has 0 input features/],
     ['bias that is a number', () => linear(input, weight, 3 as Loose), TypeError, /"bias" must be a Tensor/],
   ]);
+  it('refuses more features than scratch can be addressed for', () => {
+    const large = createRuntimeSync();
+    const wide = large.empty([1, 2 ** 22 + 1]);
+    const used = large.memory.usedBytes;
+    expect(() => linear(wide, wide)).toThrow(/"weight" has 4194305 input features, but at most 4194304 are possible/);
+    expect(large.memory.usedBytes).toBe(used);
+  });
+
   it('goes on with a good call', () => expect(runtime.scope(() => linear(input, weight, bias).size)).toBe(30));
 });
 

@@ -50,6 +50,7 @@ describe.each<[string, (q: Loose, k: Loose, v: Loose, options?: Loose) => unknow
       ['batch of value', [1, 2, 3, 4], [1, 2, 5, 4], [2, 2, 5, 6], /"value" has batch 2, but "query" has batch 1/],
       ['heads of value', [1, 2, 3, 4], [1, 2, 5, 4], [1, 1, 5, 6], /"value" has 1 heads, but "key" has 2/],
       ['length of value', [1, 2, 3, 4], [1, 2, 5, 4], [1, 2, 4, 6], /"value" has length 4, but "key" has length 5/],
+      ['valueDim 65537', [1, 1, 1, 4], [1, 1, 1, 4], [1, 1, 1, 65537], /"value" has headDim 65537, but at most/],
       ['valueDim 0', [1, 2, 3, 4], [1, 2, 5, 4], [1, 2, 5, 0], /"value" has headDim 0/],
     );
   }

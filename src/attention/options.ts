@@ -46,6 +46,9 @@ export type AttentionOptions = {
   output?: Tensor;
 };
 
+/** A task's scratch grows with the dimensions: 256 bytes each, which must stay far below what 32 bits address. */
+const LARGEST_DIM = 65536;
+
 /** Kernels count positions in int32. */
 const LARGEST_OFFSET = 2 ** 30;
 
@@ -177,6 +180,10 @@ function checkSizes(where: string, layout: Layout, query: Tensor, key: Tensor, v
   const v = value ? read(value) : { ...k, dim: 0 };
   const differ = (name: string, has: string, other: string) => wrongValue(where, name, `has ${has}, but ${other}`);
   if (q.dim < 1) throw wrongValue(where, 'query', 'has headDim 0, but at least 1 is needed');
+  if (q.dim > LARGEST_DIM)
+    throw wrongValue(where, 'query', `has headDim ${q.dim}, but at most ${LARGEST_DIM} is possible`);
+  if (v.dim > LARGEST_DIM)
+    throw wrongValue(where, 'value', `has headDim ${v.dim}, but at most ${LARGEST_DIM} is possible`);
   if (k.dim !== q.dim) throw differ('key', `headDim ${k.dim}`, `"query" has headDim ${q.dim}`);
   if (k.batch !== q.batch) throw differ('key', `batch ${k.batch}`, `"query" has batch ${q.batch}`);
   if (v.batch !== q.batch) throw differ('value', `batch ${v.batch}`, `"query" has batch ${q.batch}`);
