@@ -1,163 +1,172 @@
 import { Attention, Block, Run, RunKind } from './params';
-import { accumulate, accumulateVisible } from './micro/accumulate';
+import { accumulate, accumulateTall, accumulateVisible } from './micro/accumulate';
 import { adjust } from './micro/adjust';
-import { dots } from './micro/dots';
-import { pack, unpack } from './micro/lanes';
-import { exp2 } from './simd/exp2';
+import { dots, dotsTall } from './micro/dots';
+import { accumulateFew, accumulateFewVisible, accumulateOne, dotsFew, dotsOne } from './micro/few';
+import { pack, scale, unpack } from './micro/lanes';
+import { exponentiate, pad, raise } from './micro/online';
 import { pointer, real, word } from './simd/lanes';
+import { Lane, locate, Task, visibleKeys } from './task';
 
-// Flash attention forward (Dao et al. 2022, Alg. 1; Dao 2023, Alg. 1): online softmax over tiles of keys. Scores are in log2 units.
-// Scratch: scores [keys + 8][8], then for each group of 8 queries: running max [8], sum [8], Qᵀ [headDim][8], Oᵀ [valueDim + 8][8].
+// Flash attention forward (Dao et al. 2022, Alg. 1; Dao 2023, Alg. 1): online softmax over tiles of keys, scores in log2 units.
+// Two layouts of a group's state. Many rows: the queries are in the lanes, Qᵀ [headDim][8] and Oᵀ [valueDim][8].
+// Few rows (up to 8 in the task): headDim is in the lanes, Q [8][headDim] and O [8][valueDim], rows rounded up to 4 floats.
 
 const LOG2E: f64 = 1.4426950408889634;
 const LN2: f64 = 0.6931471805599453;
-const SCORES_BYTES: usize = (Block.keys + 8) << 5;
+
+/** Scratch: the task, factors [8], scores [keys + 8][8], then the groups. */
+const FACTORS: usize = Task.bytes, SCORES: usize = FACTORS + 32, GROUPS: usize = SCORES + ((Block.keys + 8) << 5);
+/** A group: its lanes, running max [8] and sum [8], Q, O. */
+const MAX: usize = Lane.bytes, SUM: usize = MAX + 32, QUERY: usize = SUM + 32;
+
+// @ts-ignore: top-level decorator
+@inline
+function outputAt(params: usize): usize {
+  return QUERY + (<usize>((word(params, Attention.headDim) + 3) & ~3) << 5);
+}
 
 // @ts-ignore: top-level decorator
 @inline
 function groupBytes(params: usize): usize {
-  return 64 + (<usize>(word(params, Attention.headDim) + word(params, Attention.valueDim) + 8) << 5);
+  return outputAt(params) + (<usize>((word(params, Attention.valueDim) + 11) & ~3) << 5);
 }
 
 /** Bytes of scratch that one task needs. */
 export function flashScratchBytes(params: usize): usize {
-  return SCORES_BYTES + <usize>(Block.queries / Block.lanes) * groupBytes(params);
+  return GROUPS + <usize>(Block.queries / Block.lanes) * groupBytes(params);
 }
 
-/** Largest score of a tile in each lane → max [8]. */
-export function tileMax(max: usize, scores: usize, count: i32): void {
-  let a = v128.load(scores), b = v128.load(scores, 16);
-  const end = scores + (<usize>count << 5);
-  for (let at = scores + 32; at < end; at += 32) {
-    a = f32x4.pmax(a, v128.load(at));
-    b = f32x4.pmax(b, v128.load(at, 16));
-  }
-  v128.store(max, a);
-  v128.store(max, b, 16);
-}
-
-/** Sᵀ ← 2^(Sᵀ − max), sum += Σ of it. */
-export function exponentiate(scores: usize, count: i32, max: usize, sum: usize): void {
-  const m = v128.load(max), n = v128.load(max, 16);
-  let a = v128.load(sum), b = v128.load(sum, 16);
-  const end = scores + (<usize>count << 5);
-  for (; scores < end; scores += 32) {
-    const p = exp2(f32x4.sub(v128.load(scores), m)), q = exp2(f32x4.sub(v128.load(scores, 16), n));
-    v128.store(scores, p);
-    v128.store(scores, q, 16);
-    a = f32x4.add(a, p);
-    b = f32x4.add(b, q);
-  }
-  v128.store(sum, a);
-  v128.store(sum, b, 16);
-}
-
-/** Raises the running max where a tile's is more than 2⁸ above it (FlashAttention-4's lazy rescale) and scales sum and Oᵀ to it. */
-export function raise(max: usize, tile: usize, sum: usize, out: usize, dim: i32): void {
-  const m = v128.load(max), n = v128.load(max, 16), x = v128.load(tile), y = v128.load(tile, 16);
-  const slack = f32x4.splat(8);
-  const grown = v128.or(f32x4.gt(x, f32x4.add(m, slack)), f32x4.gt(y, f32x4.add(n, slack)));
-  if (!v128.any_true(grown)) return;
-  const p = f32x4.pmax(m, x), q = f32x4.pmax(n, y);
-  const a = exp2(f32x4.sub(m, p)), b = exp2(f32x4.sub(n, q));
-  v128.store(max, p);
-  v128.store(max, q, 16);
-  v128.store(sum, f32x4.mul(v128.load(sum), a));
-  v128.store(sum, f32x4.mul(v128.load(sum, 16), b), 16);
-  const end = out + (<usize>dim << 5);
-  for (; out < end; out += 32) {
-    v128.store(out, f32x4.mul(v128.load(out), a));
-    v128.store(out, f32x4.mul(v128.load(out, 16), b), 16);
-  }
-}
-
-function allFinite(rows: usize, count: i32, dim: i32, rowBytes: usize): bool {
-  for (let i = 0; i < count; i++, rows += rowBytes) {
-    let x: f32 = 0;
-    for (let d: usize = 0; d < <usize>dim; d++) x += load<f32>(rows + (d << 2)) * 0;
-    if (x != 0) return false;
-  }
-  return true;
-}
-
-/** One task: `Block.queries` queries of one head. */
-export function flash(params: usize, task: i32, scratch: usize): void {
+/** One task: up to `Block.queries` rows that share a KV head. */
+export function flash(params: usize, index: i32, scratch: usize): void {
   // A masked key's weight is 0, but 0 · NaN is not: only if the result is not finite is the task done again, minding every weight.
-  if (!attend(params, task, scratch, false)) attend(params, task, scratch, true);
+  if (!attend(params, index, scratch, false)) attend(params, index, scratch, true);
 }
 
-function attend(params: usize, task: i32, scratch: usize, minding: bool): bool {
-  const queries = word(params, Attention.queries);
-  const headDim = word(params, Attention.headDim), valueDim = word(params, Attention.valueDim);
-  const blocks = (queries + Block.queries - 1) / Block.queries;
-  const block = task % blocks, h = task / blocks % word(params, Attention.heads), b = task / blocks / word(params, Attention.heads);
-  const kvHead = h / word(params, Attention.groupSize);
-  const first = block * Block.queries, count = min(queries - first, Block.queries);
-  const groups = (count + 7) >> 3;
-  const size = groupBytes(params), state = scratch + SCORES_BYTES;
-  const outOffset: usize = 64 + (<usize>headDim << 5);
+function attend(params: usize, index: i32, scratch: usize, minding: bool): bool {
+  const size = groupBytes(params);
+  locate(params, index, scratch, scratch + GROUPS, size);
+  const rows = word(scratch, Task.rows), few = rows <= 8;
+  const groups = scratch + GROUPS, groupsEnd = groups + <usize>((rows + 7) >> 3) * size;
+  for (let group = groups; group < groupsEnd; group += size) open(params, group, few);
 
-  const queryRow = <usize>word(params, Attention.queryRow) << 2;
-  const query = pointer(params, Attention.query)
-    + (<usize>(b * word(params, Attention.queryBatch) + h * word(params, Attention.queryHead)) << 2) + <usize>first * queryRow;
-  const sinks = pointer(params, Attention.sinks);
-  // A sink is a key that was seen first, with value 0.
-  const max: f32 = sinks != 0 ? <f32>(<f64>load<f32>(sinks + (<usize>h << 2)) * LOG2E) : -f32.MAX_VALUE;
-  for (let g = 0; g < groups; g++) {
-    const at = state + <usize>g * size;
-    v128.store(at, f32x4.splat(max));
-    v128.store(at, f32x4.splat(max), 16);
-    v128.store(at, f32x4.splat(sinks != 0 ? 1 : 0), 32);
-    v128.store(at, f32x4.splat(sinks != 0 ? 1 : 0), 48);
-    pack(at + 64, query + <usize>(g << 3) * queryRow, count - (g << 3), headDim, queryRow, load<f64>(params + (Attention.scale << 2)));
-    memory.fill(at + outOffset, 0, <usize>(valueDim + 8) << 5);
-  }
-
-  const keyRow = <usize>word(params, Attention.keyRow) << 2, valueRow = <usize>word(params, Attention.valueRow) << 2;
-  const key = pointer(params, Attention.key)
-    + (<usize>(b * word(params, Attention.keyBatch) + kvHead * word(params, Attention.keyHead)) << 2);
-  const value = pointer(params, Attention.value)
-    + (<usize>(b * word(params, Attention.valueBatch) + kvHead * word(params, Attention.valueHead)) << 2);
-  const plan = b * word(params, Attention.planBatch) + h * word(params, Attention.planHead) + block;
-  const starts = pointer(params, Attention.planStarts) + (<usize>plan << 2);
-  let run = pointer(params, Attention.planRuns) + <usize>load<i32>(starts) * (Run.words << 2);
-  const runsEnd = pointer(params, Attention.planRuns) + <usize>load<i32>(starts, 4) * (Run.words << 2);
+  const runsEnd = pointer(scratch, Task.runsEnd), tile = word(params, Attention.tileKeys);
   let masked = pointer(params, Attention.bias) != 0;
-  for (; run < runsEnd; run += Run.words << 2) {
-    const start = word(run, Run.start), end = word(run, Run.end), kind = word(run, Run.kind), data = pointer(run, Run.data);
-    if (kind != RunKind.full) masked = true;
-    const plain = kind == RunKind.full && real(params, Attention.softcap) == 0
-      && pointer(params, Attention.bias) == 0 && pointer(params, Attention.slopes) == 0;
-    for (let j = start; j < end; j += Block.keys) {
-      const tile = min(end - j, Block.keys);
-      for (let g = 0; g < groups; g++) {
-        const at = state + <usize>g * size;
-        dots(scratch, key + <usize>j * keyRow, at + 64, tile, headDim, keyRow);
-        if (!plain) adjust(scratch, params, b, h, first + (g << 3), count - (g << 3), j, tile, kind, data, start, end);
-        tileMax(scratch + SCORES_BYTES - 64, scratch, tile);
-        raise(at, scratch + SCORES_BYTES - 64, at + 32, at + outOffset, valueDim);
-        exponentiate(scratch, tile, at, at + 32);
-        if (minding) accumulateVisible(at + outOffset, value + <usize>j * valueRow, scratch, tile, valueDim, valueRow);
-        else accumulate(at + outOffset, value + <usize>j * valueRow, scratch, tile, valueDim, valueRow);
+  for (let run = pointer(scratch, Task.run); run < runsEnd; run += Run.words << 2) {
+    if (word(run, Run.kind) != RunKind.full) masked = true;
+    const end = word(run, Run.end);
+    for (let j = word(run, Run.start); j < end; j += tile) {
+      for (let group = groups; group < groupsEnd; group += size) {
+        const visible = visibleKeys(run, group);
+        const first = max(j, <i32>visible), count = min(min(j + tile, end), <i32>(visible >> 32)) - first;
+        if (count <= 0) continue;
+        if (few) attendFew(params, scratch, group, run, first, count, rows, minding);
+        else attendMany(params, scratch, group, run, first, count, minding);
       }
     }
   }
+  let finite = true;
+  for (let group = groups; group < groupsEnd; group += size) finite = close(params, scratch, group, few ? rows : 8, few) && finite;
+  return !masked || finite || minding;
+}
 
-  const outputRow = <usize>word(params, Attention.outputRow) << 2;
-  const output = pointer(params, Attention.output)
-    + (<usize>(b * word(params, Attention.outputBatch) + h * word(params, Attention.outputHead)) << 2) + <usize>first * outputRow;
-  const lse = pointer(params, Attention.lse);
-  for (let g = 0; g < groups; g++) {
-    const at = state + <usize>g * size, lanes = min(count - (g << 3), 8);
-    for (let lane = 0; lane < lanes; lane++) {
-      const sum = load<f32>(at + (<usize>lane << 2), 32);
-      if (lse != 0) {
-        const row = <usize>((b * word(params, Attention.heads) + h) * queries + first + (g << 3) + lane) << 2;
-        store<f32>(lse + row, <f32>(<f64>load<f32>(at + (<usize>lane << 2)) * LN2 + NativeMath.log(sum)));
-      }
-      store<f32>(at + (<usize>lane << 2), sum == 0 ? 0 : 1 / sum, 32);
-    }
-    unpack(output + <usize>(g << 3) * outputRow, at + outOffset, lanes, valueDim, outputRow, at + 32);
+/** Gathers a group's queries, scaled, and starts its softmax: a sink is a key that was seen first, with value 0. */
+function open(params: usize, group: usize, few: bool): void {
+  const headDim = word(params, Attention.headDim), sinks = pointer(params, Attention.sinks), padded = (headDim + 3) & ~3;
+  const query = group + QUERY, output = group + outputAt(params);
+  for (let lane: usize = 0; lane < 32; lane += 4) {
+    const sink = sinks != 0 ? <f32>(<f64>load<f32>(sinks + (<usize>load<i32>(group + lane, Lane.head) << 2)) * LOG2E) : -f32.MAX_VALUE;
+    store<f32>(group + lane, sink, MAX);
+    store<f32>(group + lane, sinks != 0 ? 1 : 0, SUM);
+    if (few) memory.copy(query + lane * padded, load<usize>(group + lane, Lane.query), <usize>headDim << 2);
   }
-  return !masked || allFinite(output, count, valueDim, outputRow);
+  if (!few) pack(query, group + Lane.query, headDim);
+  scale(query, padded << 1, real(params, Attention.scale), real(params, Attention.scaleLow));
+  memory.fill(output, 0, groupBytes(params) - outputAt(params));
+}
+
+function attendMany(params: usize, scratch: usize, group: usize, run: usize, first: i32, count: i32, minding: bool): void {
+  const headDim = word(params, Attention.headDim), valueDim = word(params, Attention.valueDim);
+  const keyRow = <usize>word(params, Attention.keyRow) << 2, valueRow = <usize>word(params, Attention.valueRow) << 2;
+  const key = pointer(scratch, Task.key) + <usize>first * keyRow, value = pointer(scratch, Task.value) + <usize>first * valueRow;
+  const scores = scratch + SCORES, output = group + outputAt(params), tall = word(params, Attention.tall) != 0;
+  if (tall) dotsTall(scores, key, group + QUERY, count, headDim, keyRow);
+  else dots(scores, key, group + QUERY, count, headDim, keyRow);
+  softmaxTile(params, scratch, group, run, first, count, 32, false);
+  if (minding) accumulateVisible(output, value, scores, count, valueDim, valueRow);
+  else if (tall) accumulateTall(output, value, scores, count, valueDim, valueRow);
+  else accumulate(output, value, scores, count, valueDim, valueRow);
+}
+
+function attendFew(params: usize, scratch: usize, group: usize, run: usize, first: i32, count: i32, rows: i32, minding: bool): void {
+  const headDim = word(params, Attention.headDim), valueDim = word(params, Attention.valueDim);
+  const keyRow = <usize>word(params, Attention.keyRow) << 2, valueRow = <usize>word(params, Attention.valueRow) << 2;
+  const key = pointer(scratch, Task.key) + <usize>first * keyRow, value = pointer(scratch, Task.value) + <usize>first * valueRow;
+  const scores = scratch + SCORES, output = group + outputAt(params);
+  const bytes: usize = rows > 4 ? 32 : 16, querySize = <usize>((headDim + 3) & ~3), outputSize = <usize>((valueDim + 3) & ~3);
+  for (let at: usize = 0; at < bytes; at += 16) {
+    if (rows == 1) dotsOne(scores, key, group + QUERY, count, headDim, keyRow);
+    else dotsFew(scores + at, key, group + QUERY + at * querySize, count, headDim, keyRow);
+  }
+  softmaxTile(params, scratch, group, run, first, count, bytes, true);
+  for (let at: usize = 0; at < bytes; at += 16) {
+    const to = output + at * outputSize;
+    if (minding) accumulateFewVisible(to, value, scores + at, count, valueDim, valueRow);
+    else if (rows == 1) accumulateOne(to, value, scores, count, valueDim, valueRow);
+    else accumulateFew(to, value, scores + at, count, valueDim, valueRow);
+  }
+}
+
+/** A tile's scores become its weights; the state so far is rescaled where the max has risen. `bytes`: 16 for 4 lanes, 32 for 8. */
+function softmaxTile(params: usize, scratch: usize, group: usize, run: usize, first: i32, count: i32, bytes: usize, few: bool): void {
+  const scores = scratch + SCORES, factors = scratch + FACTORS, padded = (count + 3) & ~3;
+  if (word(run, Run.kind) != RunKind.full || word(params, Attention.adjusted) != 0) adjust(scores, params, group, run, first, count);
+  pad(scores, count);
+  let risen = false;
+  for (let at: usize = 0; at < bytes; at += 16) {
+    if (raise(scores + at, padded, group + MAX + at, group + SUM + at, factors + at)) risen = true;
+    else v128.store(factors + at, f32x4.splat(1));
+    exponentiate(scores + at, padded, group + MAX + at, group + SUM + at);
+  }
+  if (!risen) return;
+  const dim = word(params, Attention.valueDim), output = group + outputAt(params);
+  if (!few) return rescale(output, factors, dim);
+  for (let lane: usize = 0; lane < bytes; lane += 4) {
+    const row = (dim + 3) >> 2;
+    scale(output + lane * (<usize>row << 2), row, load<f32>(factors + lane), 0);
+  }
+}
+
+/** Oᵀ[dim][8] ← Oᵀ · factors[8] */
+function rescale(output: usize, factors: usize, dim: i32): void {
+  const a = v128.load(factors), b = v128.load(factors, 16);
+  for (const end = output + (<usize>dim << 5); output < end; output += 32) {
+    v128.store(output, f32x4.mul(v128.load(output), a));
+    v128.store(output, f32x4.mul(v128.load(output, 16), b), 16);
+  }
+}
+
+/** Writes the rows O / sum and lse of a group's first `lanes`; returns whether all of O is finite. */
+function close(params: usize, scratch: usize, group: usize, lanes: i32, few: bool): bool {
+  const dim = word(params, Attention.valueDim), output = group + outputAt(params), factors = scratch + FACTORS;
+  const hasLse = pointer(params, Attention.lse) != 0, row = (dim + 3) & ~3, end = <usize>lanes << 2;
+  for (let lane: usize = 0; lane < end; lane += 4) {
+    const sum = load<f32>(group + lane, SUM), factor: f32 = sum == 0 ? 0 : 1 / sum;
+    if (hasLse) store<f32>(load<usize>(group + lane, Lane.lse), <f32>(<f64>load<f32>(group + lane, MAX) * LN2 + NativeMath.log(sum)));
+    store<f32>(factors + lane, factor);
+  }
+  let poison = f32x4.splat(0);
+  const zero = poison;
+  for (let at = output, last = output + (<usize>(few ? row : dim) << 5); at < last; at += 16) {
+    poison = v128.or(poison, f32x4.ne(f32x4.mul(v128.load(at), zero), zero));
+  }
+  if (few) {
+    for (let lane: usize = 0; lane < end; lane += 4) {
+      const from = output + lane * row, factor = load<f32>(factors + lane);
+      if (factor == 0) memory.fill(from, 0, <usize>dim << 2);
+      else scale(from, row >> 2, factor, 0);
+      memory.copy(load<usize>(group + lane, Lane.output), from, <usize>dim << 2);
+    }
+  } else unpack(group + Lane.output, 0, output, dim, factors);
+  return !v128.any_true(poison);
 }

@@ -1,7 +1,9 @@
-export { flash, flashScratchBytes, tileMax, exponentiate, raise } from './flash';
-export { accumulate, accumulateVisible } from './micro/accumulate';
-export { dots } from './micro/dots';
+export { flash, flashScratchBytes } from './flash';
+export { accumulate, accumulateTall, accumulateVisible } from './micro/accumulate';
+export { dots, dotsTall } from './micro/dots';
+export { accumulateFew, accumulateOne, dotsFew, dotsOne } from './micro/few';
 export { pack, unpack } from './micro/lanes';
+export { exponentiate, raise } from './micro/online';
 export { adjust } from './micro/adjust';
 export { scores, scoresScratchBytes } from './scores';
 export { softmax } from './softmax';

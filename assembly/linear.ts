@@ -1,37 +1,49 @@
 import { Block, Linear } from './params';
-import { dots } from './micro/dots';
+import { dots, dotsTall } from './micro/dots';
 import { pack, unpack } from './micro/lanes';
 import { pointer, word } from './simd/lanes';
 
 // x·Wᵀ + b: rows of x in the lanes, rows of W as the keys of the dot-product micro-kernel.
-// Scratch: a tile of yᵀ [keys + 8][8], factors [8], xᵀ of 8 groups [inFeatures][8].
+// Scratch: factors [8], a tile of yᵀ [keys + 8][8], then for each of 8 groups pointers to its rows of x [8] and y [8], xᵀ [inFeatures][8].
 
-const TILE_BYTES: usize = (Block.keys + 8) << 5;
+const TILE: usize = 32, GROUPS: usize = TILE + ((Block.keys + 8) << 5);
+const OUTPUTS: usize = 32, COLUMNS: usize = 64;
+
+// @ts-ignore: top-level decorator
+@inline
+function groupBytes(params: usize): usize {
+  return COLUMNS + (<usize>word(params, Linear.inFeatures) << 5);
+}
 
 export function linearScratchBytes(params: usize): usize {
-  return TILE_BYTES + 32 + (<usize>word(params, Linear.inFeatures) << 5) * (Block.queries / Block.lanes);
+  return GROUPS + <usize>(Block.queries / Block.lanes) * groupBytes(params);
 }
 
 /** One task: `Block.queries` rows of x. */
 export function linear(params: usize, task: i32, scratch: usize): void {
   const inFeatures = word(params, Linear.inFeatures), outFeatures = word(params, Linear.outFeatures);
-  const first = task * Block.queries, count = min(word(params, Linear.rows) - first, Block.queries);
+  const first = task * Block.queries, last = min(word(params, Linear.rows) - first, Block.queries) - 1;
   const inBytes = <usize>inFeatures << 2, outBytes = <usize>outFeatures << 2;
   const input = pointer(params, Linear.input) + <usize>first * inBytes;
   const output = pointer(params, Linear.output) + <usize>first * outBytes;
-  const weight = pointer(params, Linear.weight), bias = pointer(params, Linear.bias);
-  const factors = scratch + TILE_BYTES, columns = factors + 32, columnBytes = inBytes << 3;
-  v128.store(factors, f32x4.splat(1));
-  v128.store(factors, f32x4.splat(1), 16);
-  for (let i = 0; i < count; i += 8) {
-    pack(columns + <usize>(i >> 3) * columnBytes, input + <usize>i * inBytes, count - i, inFeatures, inBytes, 1);
+  const weight = pointer(params, Linear.weight), bias = pointer(params, Linear.bias), tall = word(params, Linear.tall) != 0;
+  const size = groupBytes(params), groups = scratch + GROUPS, groupsEnd = groups + <usize>((last >> 3) + 1) * size;
+  v128.store(scratch, f32x4.splat(1));
+  v128.store(scratch, f32x4.splat(1), 16);
+  for (let i = 0; i <= (last | 7); i++) {
+    const at = groups + <usize>(i >> 3) * size + (<usize>(i & 7) << 2), row = <usize>min(i, last);
+    store<usize>(at, input + row * inBytes);
+    store<usize>(at, output + row * outBytes, OUTPUTS);
   }
+  for (let group = groups; group < groupsEnd; group += size) pack(group + COLUMNS, group, inFeatures);
   for (let j = 0; j < outFeatures; j += Block.keys) {
     const tile = min(outFeatures - j, Block.keys);
-    for (let i = 0; i < count; i += 8) {
-      dots(scratch, weight + <usize>j * inBytes, columns + <usize>(i >> 3) * columnBytes, tile, inFeatures, inBytes);
-      if (bias != 0) addRows(scratch, bias + (<usize>j << 2), tile);
-      unpack(output + <usize>i * outBytes + (<usize>j << 2), scratch, min(count - i, 8), tile, outBytes, factors);
+    for (let group = groups; group < groupsEnd; group += size) {
+      const rows = weight + <usize>j * inBytes;
+      if (tall) dotsTall(scratch + TILE, rows, group + COLUMNS, tile, inFeatures, inBytes);
+      else dots(scratch + TILE, rows, group + COLUMNS, tile, inFeatures, inBytes);
+      if (bias != 0) addRows(scratch + TILE, bias + (<usize>j << 2), tile);
+      unpack(group + OUTPUTS, <usize>j << 2, scratch + TILE, tile, scratch);
     }
   }
 }

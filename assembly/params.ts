@@ -4,26 +4,29 @@
 export const enum Attention {
   output = 0, lse, // outputs: attention output; lse [batch, heads, queries] or 0
   query, key, value, bias, slopes, sinks, offsets, // inputs: slopes, sinks [heads]; offsets [batch], int32
-  batch, heads, groupSize, queries, keys, headDim, valueDim,
+  batch, heads, groupSize, headsPerTask, queries, keys, headDim, valueDim,
   outputBatch, outputHead, outputRow,
   queryBatch, queryHead, queryRow,
   keyBatch, keyHead, keyRow,
   valueBatch, valueHead, valueRow,
   biasBatch, biasHead, biasRow, biasKey,
-  scale, scaleHigh, // float64 in two words: rounded to float32 it would bias every score
+  scale, scaleLow, // float32 twice, the second what the first lacks: rounded to one float32 it would bias every score
+  adjusted, // whether there is a softcap, a bias or ALiBi
   softcap, unit, // float32; unit: log2 e where scores are in log2 units (flash), 1 where they are natural
   planStarts, planRuns, planBatch, planHead, // plan index of a block: batch·planBatch + head·planHead + block
+  tileKeys, // keys in a tile, at most Block.keys
+  tall, // whether the engine holds a 6×8 micro-kernel in registers
   words,
 }
 
 /** A run of keys that a block of queries looks at. */
 export const enum Run { start = 0, end, kind, data, words }
 
-/** `full`: no mask code. `interval`: data → int32 first[64], end[64]. `bits`: data → bytes [8 groups][end − start], bit = lane. */
+/** `full`: no mask code. `interval`: data → int32 first[64], end[64]. `bits`: data → a bit a query, 8 bytes a key of the run. */
 export const enum RunKind { full = 0, interval, bits }
 
 export const enum Linear {
-  output = 0, input, weight, bias, rows, inFeatures, outFeatures, words,
+  output = 0, input, weight, bias, rows, inFeatures, outFeatures, tall, words,
 }
 
 export const enum Rope {
@@ -41,5 +44,5 @@ export const enum Table {
   words,
 }
 
-/** Queries in one task, in groups of 8 that share the vector lanes. */
-export const enum Block { queries = 64, lanes = 8, keys = 128 }
+/** Rows in one task, in groups of 8 that share the vector lanes, and the most keys in a tile (a multiple of 4 and 6). */
+export const enum Block { queries = 64, lanes = 8, keys = 120 }

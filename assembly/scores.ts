@@ -1,51 +1,49 @@
 import { Attention, Block, Run } from './params';
 import { adjust } from './micro/adjust';
 import { dots } from './micro/dots';
-import { pack, unpack } from './micro/lanes';
+import { pack, scale, unpack } from './micro/lanes';
 import { pointer, real, word } from './simd/lanes';
+import { Lane, locate, Task, visibleKeys } from './task';
 
 // The score matrix itself, to look at: output [batch, heads, queries, keys], natural units, −∞ where masked.
-// Scratch: scores [keys + 8][8], factors [8], Qᵀ [headDim][8].
+// Scratch: the task, factors [8], scores [keys + 8][8], then for each group its lanes and Qᵀ [headDim][8].
 
-const SCORES_BYTES: usize = (Block.keys + 8) << 5;
+const FACTORS: usize = Task.bytes, SCORES: usize = FACTORS + 32, GROUPS: usize = SCORES + ((Block.keys + 8) << 5);
+
+// @ts-ignore: top-level decorator
+@inline
+function groupBytes(params: usize): usize {
+  return <usize>Lane.bytes + (<usize>((word(params, Attention.headDim) + 3) & ~3) << 5);
+}
 
 export function scoresScratchBytes(params: usize): usize {
-  return SCORES_BYTES + 32 + (<usize>word(params, Attention.headDim) << 5);
+  return GROUPS + <usize>(Block.queries / Block.lanes) * groupBytes(params);
 }
 
 /** One task: `Block.queries` rows of one head. */
-export function scores(params: usize, task: i32, scratch: usize): void {
-  const queries = word(params, Attention.queries), keys = word(params, Attention.keys), headDim = word(params, Attention.headDim);
-  const blocks = (queries + Block.queries - 1) / Block.queries;
-  const block = task % blocks, h = task / blocks % word(params, Attention.heads), b = task / blocks / word(params, Attention.heads);
-  const first = block * Block.queries, end = min(first + Block.queries, queries);
-  const queryRow = <usize>word(params, Attention.queryRow) << 2, keyRow = <usize>word(params, Attention.keyRow) << 2;
-  const query = pointer(params, Attention.query)
-    + (<usize>(b * word(params, Attention.queryBatch) + h * word(params, Attention.queryHead)) << 2);
-  const key = pointer(params, Attention.key)
-    + (<usize>(b * word(params, Attention.keyBatch) + h / word(params, Attention.groupSize) * word(params, Attention.keyHead)) << 2);
-  const rowBytes = <usize>keys << 2;
-  const output = pointer(params, Attention.output) + <usize>((b * word(params, Attention.heads) + h) * queries) * rowBytes;
-  const factors = scratch + SCORES_BYTES, columns = factors + 32;
-  v128.store(factors, f32x4.splat(1));
-  v128.store(factors, f32x4.splat(1), 16);
-  for (let at = output + <usize>first * rowBytes; at < output + <usize>end * rowBytes; at += 4) {
-    store<f32>(at, -f32.MAX_VALUE - f32.MAX_VALUE);
-  }
-  const plan = b * word(params, Attention.planBatch) + h * word(params, Attention.planHead) + block;
-  const starts = pointer(params, Attention.planStarts) + (<usize>plan << 2);
-  const runs = pointer(params, Attention.planRuns);
-  for (let i = first; i < end; i += 8) {
-    pack(columns, query + <usize>i * queryRow, end - i, headDim, queryRow, load<f64>(params + (Attention.scale << 2)));
-    for (let r = load<i32>(starts); r < load<i32>(starts, 4); r++) {
-      const run = runs + <usize>r * (Run.words << 2);
-      const start = word(run, Run.start), stop = word(run, Run.end), kind = word(run, Run.kind);
-      for (let j = start; j < stop; j += Block.keys) {
-        const tile = min(stop - j, Block.keys);
-        dots(scratch, key + <usize>j * keyRow, columns, tile, headDim, keyRow);
-        adjust(scratch, params, b, h, i, end - i, j, tile, kind, pointer(run, Run.data), start, stop);
-        unpack(output + <usize>i * rowBytes + (<usize>j << 2), scratch, min(end - i, 8), tile, rowBytes, factors);
+export function scores(params: usize, index: i32, scratch: usize): void {
+  const headDim = word(params, Attention.headDim), keys = word(params, Attention.keys), size = groupBytes(params);
+  locate(params, index, scratch, scratch + GROUPS, size);
+  const keyRow = <usize>word(params, Attention.keyRow) << 2, key = pointer(scratch, Task.key), runsEnd = pointer(scratch, Task.runsEnd);
+  v128.store(scratch, f32x4.splat(1), FACTORS);
+  v128.store(scratch, f32x4.splat(1), FACTORS + 16);
+  const end = scratch + GROUPS + <usize>((word(scratch, Task.rows) + 7) >> 3) * size;
+  for (let group = scratch + GROUPS; group < end; group += size) {
+    for (let lane: usize = 0; lane < 32; lane += 4) hideRow(load<usize>(group + lane, Lane.output), keys);
+    pack(group + Lane.bytes, group + Lane.query, headDim);
+    scale(group + Lane.bytes, headDim << 1, real(params, Attention.scale), real(params, Attention.scaleLow));
+    for (let run = pointer(scratch, Task.run); run < runsEnd; run += Run.words << 2) {
+      const visible = visibleKeys(run, group);
+      for (let j = <i32>visible; j < <i32>(visible >> 32); j += Block.keys) {
+        const count = min(<i32>(visible >> 32) - j, Block.keys);
+        dots(scratch + SCORES, key + <usize>j * keyRow, group + Lane.bytes, count, headDim, keyRow);
+        adjust(scratch + SCORES, params, group, run, j, count);
+        unpack(group + Lane.output, <usize>j << 2, scratch + SCORES, count, scratch + FACTORS);
       }
     }
   }
+}
+
+function hideRow(row: usize, keys: i32): void {
+  for (let j = 0; j < keys; j++) store<f32>(row + (<usize>j << 2), -f32.MAX_VALUE - f32.MAX_VALUE);
 }

@@ -1,4 +1,5 @@
 import { Attention, Block } from '../../assembly/params.ts';
+import { tallMicroKernels } from '../runtime/features.ts';
 import type { Tensor } from '../tensor.ts';
 import { broadcastStrides, sizesOf } from './mask.ts';
 import { outputShape, type Problem, stridesOf } from './options.ts';
@@ -40,7 +41,8 @@ export function launch(driver: Driver, problem: Problem, output: Tensor, lse?: T
       const words = new Int32Array(runtime.buffer, params, Attention.words);
       const reals = new Float32Array(runtime.buffer, params, Attention.words);
       const set = (first: number, ...values: number[]) => words.set(values, first);
-      const { query, key, value, layout } = problem;
+      const { query, key, value, layout, kvHeads } = problem;
+      const headsPerTask = plan.headStride > 0 ? 1 : sharedHeads(heads / kvHeads, queries);
       set(Attention.output, output.address, lse?.address ?? 0);
       set(
         Attention.query,
@@ -54,24 +56,39 @@ export function launch(driver: Driver, problem: Problem, output: Tensor, lse?: T
         Attention.batch,
         batch,
         heads,
-        heads / problem.kvHeads,
+        heads / kvHeads,
+        headsPerTask,
         queries,
         problem.keys,
         problem.headDim,
         problem.valueDim,
       );
-      set(Attention.outputBatch, ...stridesOf(outputShape(problem), layout));
+      const outputStrides =
+        driver === 'flash' ? stridesOf(outputShape(problem), layout) : stridesOf(output.shape, 'bhsd');
+      set(Attention.outputBatch, ...outputStrides);
       set(Attention.queryBatch, ...stridesOf(query.shape, layout));
       set(Attention.keyBatch, ...stridesOf(key.shape, layout));
       if (value) set(Attention.valueBatch, ...stridesOf(value.shape, layout));
       set(Attention.biasBatch, ...bias.strides);
       const unit = driver === 'flash' ? Math.LOG2E : 1;
+      const scale = problem.scale * unit;
+      const high = Math.fround(scale);
+      reals.set([high, scale - high], Attention.scale);
       reals.set([problem.softcap, unit], Attention.softcap);
-      new DataView(runtime.buffer).setFloat64(params + Attention.scale * 4, problem.scale * unit, true);
+      set(Attention.adjusted, Number(problem.softcap > 0 || problem.biases.length > 0 || !!problem.alibiSlopes));
       set(Attention.planStarts, starts, runs, plan.batchStride, plan.headStride);
-      runtime.run(driver, params, batch * heads * Math.ceil(queries / Block.queries));
+      set(Attention.tileKeys, Block.keys, Number(tallMicroKernels));
+      const blocks = Math.ceil(queries / Block.queries);
+      runtime.run(driver, params, ((batch * heads) / headsPerTask) * blocks);
     },
   );
+}
+
+/** How many heads of a group of `groupSize` share a task, so that their few queries fill the lanes and K and V are read once. */
+function sharedHeads(groupSize: number, queries: number): number {
+  let shared = Math.min(groupSize, Math.floor(Block.queries / queries));
+  while (shared > 1 && groupSize % shared !== 0) shared--;
+  return Math.max(shared, 1);
 }
 
 /** One bias of all: the tensor as it lies, or, of two, their sum. */

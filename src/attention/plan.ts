@@ -128,15 +128,13 @@ function partial(rows: readonly Intervals[], { start, end }: Segment): { kind: R
   return { kind: RunKind.interval, data: new Uint8Array(bounds.buffer) };
 }
 
-/** [8 groups of 8 queries][end − start] bytes, a bit a query; padded to 4 bytes so that what follows stays aligned. */
+/** 8 bytes a key of the run, a bit a query. */
 function bits(rows: readonly Intervals[], start: number, end: number): Uint8Array {
-  const width = end - start;
-  const bytes = new Uint8Array(Math.ceil((width * (Block.queries / Block.lanes)) / 4) * 4);
+  const bytes = new Uint8Array((end - start) * 8);
   rows.forEach((row, i) => {
-    const group = Math.floor(i / Block.lanes) * width - start;
     for (let x = 0; x < row.length; x += 2) {
       const last = Math.min(row[x + 1], end);
-      for (let j = Math.max(row[x], start); j < last; j++) bytes[group + j] |= 1 << (i % Block.lanes);
+      for (let j = Math.max(row[x], start); j < last; j++) bytes[(j - start) * 8 + (i >> 3)] |= 1 << (i & 7);
     }
   });
   return bytes;

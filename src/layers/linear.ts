@@ -1,5 +1,6 @@
 import { Block, Linear } from '../../assembly/params.ts';
 import { checkSameShape, checkTensor, wrongKind, wrongValue } from '../check.ts';
+import { tallMicroKernels } from '../runtime/features.ts';
 import { Tensor } from '../tensor.ts';
 
 /** A task's scratch takes 256 bytes a feature, which must stay below what 32 bits address. */
@@ -39,7 +40,8 @@ export function linear(input: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   return runtime.allOrNothing((make) => {
     const output = make([...input.shape.slice(0, -1), outFeatures]);
     runtime.withScratch([Linear.words * 4], (params) => {
-      const words = [output.address, input.address, weight.address, bias?.address ?? 0, rows, inFeatures, outFeatures];
+      const tensors = [output.address, input.address, weight.address, bias?.address ?? 0];
+      const words = [...tensors, rows, inFeatures, outFeatures, Number(tallMicroKernels)];
       new Int32Array(runtime.buffer, params, Linear.words).set(words);
       runtime.run('linear', params, Math.ceil(rows / Block.queries));
     });

@@ -1,0 +1,84 @@
+import { Attention, Block, Run, RunKind } from './params';
+import { pointer, real, word } from './simd/lanes';
+
+// A task is up to `Block.queries` rows that share one KV head: queries of one head or, where there are few, of several
+// heads of its group, head by head. Its rows lie in groups of 8 lanes; each lane knows where its row's data is.
+
+/** What is the same for all rows of a task. */
+export const enum Task { key = 0, value, rows, run, runsEnd, bytes = 32 }
+
+/** Per group: 8 lanes of each field, in bytes from the group's start. */
+export const enum Lane {
+  query = 0, output = 32, lse = 64, bias = 96, // pointers to the lane's row
+  head = 128, position = 160, // int32
+  slope = 192, // float32, in the scores' unit
+  bitLow = 224, bitHigh = 256, // the row's bit in a `bits` run
+  first = 288, end = 320, // keys visible in the present `interval` run
+  bytes = 352,
+}
+
+/**
+ * Fills in the task and the lanes of its groups, `stride` bytes apart; lanes past the last row repeat it.
+ */
+export function locate(params: usize, index: i32, task: usize, lanes: usize, stride: usize): void {
+  const queries = word(params, Attention.queries), heads = word(params, Attention.heads);
+  const shared = word(params, Attention.headsPerTask);
+  const blocks = shared > 1 ? 1 : (queries + Block.queries - 1) / Block.queries;
+  const block = index % blocks, h0 = index / blocks % (heads / shared) * shared, b = index / blocks / (heads / shared);
+  const i0 = block * Block.queries, rows = min(queries - i0, Block.queries) * shared;
+  const perHead = rows / shared, kvHead = h0 / word(params, Attention.groupSize);
+
+  store<usize>(task + (Task.key << 2), pointer(params, Attention.key)
+    + (<usize>(b * word(params, Attention.keyBatch) + kvHead * word(params, Attention.keyHead)) << 2));
+  store<usize>(task + (Task.value << 2), pointer(params, Attention.value)
+    + (<usize>(b * word(params, Attention.valueBatch) + kvHead * word(params, Attention.valueHead)) << 2));
+  store<i32>(task + (Task.rows << 2), rows);
+  const plan = b * word(params, Attention.planBatch) + h0 * word(params, Attention.planHead) + block;
+  const starts = pointer(params, Attention.planStarts) + (<usize>plan << 2), runs = pointer(params, Attention.planRuns);
+  store<usize>(task + (Task.run << 2), runs + <usize>load<i32>(starts) * (Run.words << 2));
+  store<usize>(task + (Task.runsEnd << 2), runs + <usize>load<i32>(starts, 4) * (Run.words << 2));
+
+  const position = load<i32>(pointer(params, Attention.offsets) + (<usize>b << 2));
+  const slopes = pointer(params, Attention.slopes), lse = pointer(params, Attention.lse);
+  for (let r = 0; r < ((rows + 7) & ~7); r++) {
+    const row = min(r, rows - 1), h = h0 + row / perHead, i = i0 + row % perHead, bit = row % perHead;
+    const at = lanes + <usize>(r >> 3) * stride + (<usize>(r & 7) << 2);
+    store<usize>(at, rowOf(params, Attention.query, Attention.queryBatch, b, h, i), Lane.query);
+    store<usize>(at, rowOf(params, Attention.output, Attention.outputBatch, b, h, i), Lane.output);
+    store<usize>(at, lse + (<usize>((b * heads + h) * queries + i) << 2), Lane.lse);
+    store<usize>(at, rowOf(params, Attention.bias, Attention.biasBatch, b, h, i), Lane.bias);
+    store<f32>(at, slopes != 0 ? load<f32>(slopes + (<usize>h << 2)) * real(params, Attention.unit) : 0, Lane.slope);
+    store<i32>(at, h, Lane.head);
+    store<i32>(at, position + i, Lane.position);
+    store<i32>(at, bit < 32 ? 1 << bit : 0, Lane.bitLow);
+    store<i32>(at, bit < 32 ? 0 : 1 << (bit - 32), Lane.bitHigh);
+  }
+}
+
+function rowOf(params: usize, tensor: i32, strides: i32, b: i32, h: i32, i: i32): usize {
+  return pointer(params, tensor) + (<usize>(b * word(params, strides) + h * word(params, strides + 1) + i * word(params, strides + 2)) << 2);
+}
+
+/**
+ * The keys of a run that some lane of a group may see, as start | end << 32; for an `interval` run the lanes' bounds are
+ * copied to `first` and `end`. Rows are in the plan's order, so a lane's row there is that of its bit.
+ */
+export function visibleKeys(run: usize, group: usize): u64 {
+  let start = word(run, Run.start), end = word(run, Run.end);
+  if (word(run, Run.kind) != RunKind.interval) return <u64>start | <u64>end << 32;
+  const bounds = pointer(run, Run.data);
+  let least = end, most = start;
+  for (let lane: usize = 0; lane < 32; lane += 4) {
+    const bits = <u64>load<u32>(group + lane, Lane.bitLow) | <u64>load<u32>(group + lane, Lane.bitHigh) << 32;
+    const bound = bounds + (<usize>ctz(bits) << 2);
+    const first = load<i32>(bound), last = load<i32>(bound, Block.queries << 2);
+    store<i32>(group + lane, first, Lane.first);
+    store<i32>(group + lane, last, Lane.end);
+    if (first >= last) continue;
+    least = min(least, first);
+    most = max(most, last);
+  }
+  start = max(start, least);
+  end = min(end, most);
+  return <u64>start | <u64>max(start, end) << 32;
+}
