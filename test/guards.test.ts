@@ -121,6 +121,27 @@ describe.each(testBuilds)('%s', (build) => {
     for (const dim of DIMS) for (const valueDim of [1, 2, 3, 4, 59]) attention(9, 10, dim, valueDim);
   });
 
+  it('attention of a few queries whose heads share keys', () => {
+    for (const [heads, kvHeads] of [
+      [1, 1],
+      [3, 1],
+      [8, 2],
+      [24, 1],
+      [64, 1],
+      [70, 2],
+    ]) {
+      for (const queries of [1, 2, 3, 5]) {
+        for (const options of [{}, { causal: true }, { keyLengths: [40], window: [9, 0] as const }]) {
+          guarded((make) => {
+            const [q, k, v] = [make(1, heads, queries, 6), make(1, kvHeads, 131, 6), make(1, kvHeads, 131, 7)];
+            const { output, lse } = attentionState(q, k, v, options);
+            return [output, lse, attentionWeights(q, k, options)];
+          });
+        }
+      }
+    }
+  });
+
   it('attention under masks', () => {
     const stripes = masks.fromPredicate((_b, _h, i, j) => (i + j) % 3 > 0);
     const numbers = { softcap: 5, alibiSlopes: [1, 2, 3, 4], sink: [0, 1, 2, 3] };

@@ -10,7 +10,7 @@ const maybe = <T>(one: fc.Arbitrary<T>) => fc.option(one, { nil: undefined });
 const sizes = fc.record({
   batch: size(3),
   kvHeads: size(3),
-  group: size(3),
+  group: fc.oneof(size(3), fc.constantFrom(4, 8)),
   queries: fc.oneof(size(12), fc.integer({ min: 0, max: 80 })),
   keys: fc.oneof(size(12), fc.integer({ min: 0, max: 150 })),
   headDim: fc.oneof(size(9), size(70)),
