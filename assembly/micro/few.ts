@@ -1,7 +1,9 @@
 import { madd } from '../simd/lanes';
 
-// Few rows (decoding): headDim in the lanes. Keys and values stream through once, in the order in which they lie; queries and
-// outputs are rows of `dim` rounded up to 4. Scores are Sᵀ [key][8] as everywhere, so that masks and softmax are the same.
+// Few rows (decoding): headDim in the lanes, queries and outputs are rows of `dim` rounded up to 4. Scores are Sᵀ [key][8] as
+// everywhere, so that masks and softmax are the same. What counts is the order in which K and V come from memory: one sequential
+// stream. Two rows at once saturate the arithmetic, but as two streams they halve the bandwidth (8 instead of 19 GB/s, measured), so
+// the kernels of two rows touch memory a little ahead of where they compute, one line after the other (24 of 31 GB/s).
 
 /** [Σa, Σb, Σc, Σd] */
 // @ts-ignore: top-level decorator
@@ -23,15 +25,19 @@ function addTail(out: usize, row: usize, query: usize, dim: i32, stride: usize):
   v128.store(out, sum);
 }
 
-/** Sᵀ[count][4 lanes] = K[count][dim] · Q[4][dim], two keys at a time. */
-export function dotsFew(out: usize, row: usize, query: usize, count: i32, dim: i32, rowBytes: usize): void {
-  const stride = <usize>((dim + 3) & ~3) << 2, end = row + (<usize>(dim & ~3) << 2);
-  for (let j = 0; j < count; j += 2, out += 64) {
-    const other = j + 1 < count ? rowBytes : 0;
+/**
+ * Sᵀ[count][4 lanes] = K[count][dim] · Q[4][dim], two keys at a time.
+ * @param ahead where `count · dim` floats lie that are needed next
+ */
+export function dotsFew(out: usize, row: usize, query: usize, count: i32, dim: i32, rowBytes: usize, ahead: usize): void {
+  const stride = <usize>((dim + 3) & ~3) << 2, bytes: usize = <usize>(dim & ~3) << 2;
+  for (let j = 0; j < count; j += 2, row += 2 * rowBytes, out += 64) {
+    const pair = j + 1 < count, other = pair ? rowBytes : 0, step: usize = pair ? 32 : 0;
     let a0 = f32x4.splat(0), a1 = f32x4.splat(0), a2 = f32x4.splat(0), a3 = f32x4.splat(0);
     let b0 = f32x4.splat(0), b1 = f32x4.splat(0), b2 = f32x4.splat(0), b3 = f32x4.splat(0);
     let q = query;
-    for (let k = row + <usize>j * rowBytes, last = end + <usize>j * rowBytes; k < last; k += 16, q += 16) {
+    for (let k = row, last = row + bytes; k < last; k += 16, q += 16) {
+      load<u8>(ahead);
       const x = v128.load(k), y = v128.load(k + other);
       let s = v128.load(q);
       a0 = madd(s, x, a0); b0 = madd(s, y, b0);
@@ -41,59 +47,64 @@ export function dotsFew(out: usize, row: usize, query: usize, count: i32, dim: i
       a2 = madd(s, x, a2); b2 = madd(s, y, b2);
       s = v128.load(q + 3 * stride);
       a3 = madd(s, x, a3); b3 = madd(s, y, b3);
+      ahead += step;
     }
     v128.store(out, sums(a0, a1, a2, a3));
     v128.store(out, sums(b0, b1, b2, b3), 32);
     if (dim & 3) {
-      addTail(out, row + <usize>j * rowBytes, query, dim, stride);
-      addTail(out + 32, row + <usize>j * rowBytes + other, query, dim, stride);
+      addTail(out, row, query, dim, stride);
+      addTail(out + 32, row + other, query, dim, stride);
     }
   }
 }
 
-/** The same for one row, its score in all 4 lanes; four keys at a time. */
+/** 4 partial sums of row · query over the dims up to the last multiple of 4. */
+// @ts-ignore: top-level decorator
+@inline
+function dotOne(row: usize, query: usize, dim: i32): v128 {
+  let a = f32x4.splat(0), b = f32x4.splat(0), c = f32x4.splat(0), d = f32x4.splat(0);
+  let k: usize = 0;
+  for (const end: usize = <usize>(dim & ~15) << 2; k < end; k += 64) {
+    a = madd(v128.load(query + k), v128.load(row + k), a);
+    b = madd(v128.load(query + k, 16), v128.load(row + k, 16), b);
+    c = madd(v128.load(query + k, 32), v128.load(row + k, 32), c);
+    d = madd(v128.load(query + k, 48), v128.load(row + k, 48), d);
+  }
+  for (const end: usize = <usize>(dim & ~3) << 2; k < end; k += 16) a = madd(v128.load(query + k), v128.load(row + k), a);
+  return f32x4.add(f32x4.add(a, b), f32x4.add(c, d));
+}
+
+/** The same for one row, its score in all 4 lanes. */
 export function dotsOne(out: usize, row: usize, query: usize, count: i32, dim: i32, rowBytes: usize): void {
-  const last = row + <usize>(count - 1) * rowBytes, bytes: usize = <usize>(dim & ~3) << 2;
-  for (let j = 0; j < count; j += 4, out += 128) {
-    const r0 = row + <usize>j * rowBytes, r1 = min(r0 + rowBytes, last), r2 = min(r1 + rowBytes, last), r3 = min(r2 + rowBytes, last);
-    let a = f32x4.splat(0), b = f32x4.splat(0), c = f32x4.splat(0), d = f32x4.splat(0);
-    for (let k: usize = 0; k < bytes; k += 16) {
-      const q = v128.load(query + k);
-      a = madd(q, v128.load(r0 + k), a);
-      b = madd(q, v128.load(r1 + k), b);
-      c = madd(q, v128.load(r2 + k), c);
-      d = madd(q, v128.load(r3 + k), d);
-    }
-    const sum = sums(a, b, c, d);
-    v128.store(out, i32x4.shuffle(sum, sum, 0, 0, 0, 0));
-    v128.store(out, i32x4.shuffle(sum, sum, 1, 1, 1, 1), 32);
-    v128.store(out, i32x4.shuffle(sum, sum, 2, 2, 2, 2), 64);
-    v128.store(out, i32x4.shuffle(sum, sum, 3, 3, 3, 3), 96);
-    if (dim & 3) {
-      addTail(out, r0, query, dim, 0);
-      addTail(out + 32, r1, query, dim, 0);
-      addTail(out + 64, r2, query, dim, 0);
-      addTail(out + 96, r3, query, dim, 0);
-    }
+  for (let j = 0; j < count; j++, row += rowBytes, out += 32) {
+    const sum = dotOne(row, query, dim);
+    const pairs = f32x4.add(sum, i32x4.shuffle(sum, sum, 2, 3, 0, 1));
+    v128.store(out, f32x4.add(pairs, i32x4.shuffle(pairs, pairs, 1, 0, 3, 2)));
+    if (dim & 3) addTail(out, row, query, dim, 0);
   }
 }
 
-/** O[4][dim] += P[count][4 lanes]ᵀ · V[count][dim], two keys at a time; the tile ends in a key of weight 0 if `count` is odd. */
-export function accumulateFew(out: usize, value: usize, weights: usize, count: i32, dim: i32, rowBytes: usize): void {
+/**
+ * O[4][dim] += P[count][4 lanes]ᵀ · V[count][dim], two keys at a time; the tile ends in a key of weight 0 if `count` is odd.
+ * @param ahead where `count · dim` floats lie that are needed next
+ */
+export function accumulateFew(out: usize, value: usize, weights: usize, count: i32, dim: i32, rowBytes: usize, ahead: usize): void {
   const stride = <usize>((dim + 3) & ~3) << 2;
   for (let j = 0; j < count; j += 2, weights += 64, value += 2 * rowBytes) {
-    const other = j + 1 < count ? rowBytes : 0;
+    const pair = j + 1 < count, other = pair ? rowBytes : 0, step: usize = pair ? 32 : 0;
     const a0 = v128.load32_splat(weights), a1 = v128.load32_splat(weights, 4);
     const a2 = v128.load32_splat(weights, 8), a3 = v128.load32_splat(weights, 12);
     const b0 = v128.load32_splat(weights, 32), b1 = v128.load32_splat(weights, 36);
     const b2 = v128.load32_splat(weights, 40), b3 = v128.load32_splat(weights, 44);
     let v = value, o = out;
     for (const last = value + (<usize>(dim & ~3) << 2); v < last; v += 16, o += 16) {
+      load<u8>(ahead);
       const x = v128.load(v), y = v128.load(v + other);
       v128.store(o, madd(b0, y, madd(a0, x, v128.load(o))));
       v128.store(o + stride, madd(b1, y, madd(a1, x, v128.load(o + stride))));
       v128.store(o + 2 * stride, madd(b2, y, madd(a2, x, v128.load(o + 2 * stride))));
       v128.store(o + 3 * stride, madd(b3, y, madd(a3, x, v128.load(o + 3 * stride))));
+      ahead += step;
     }
     for (let d = dim & 3; d > 0; d--, v += 4, o += 4) {
       const x = load<f32>(v), y = load<f32>(v + other);
@@ -104,25 +115,19 @@ export function accumulateFew(out: usize, value: usize, weights: usize, count: i
   }
 }
 
-/** The same for one row, four keys at a time; weights past `count` up to a multiple of 4 are 0. */
+/** The same for one row. */
 export function accumulateOne(out: usize, value: usize, weights: usize, count: i32, dim: i32, rowBytes: usize): void {
-  const last = value + <usize>(count - 1) * rowBytes, bytes: usize = <usize>(dim & ~3) << 2;
-  for (let j = 0; j < count; j += 4, weights += 128) {
-    const r0 = value + <usize>j * rowBytes, r1 = min(r0 + rowBytes, last), r2 = min(r1 + rowBytes, last), r3 = min(r2 + rowBytes, last);
-    const a = v128.load32_splat(weights), b = v128.load32_splat(weights, 32);
-    const c = v128.load32_splat(weights, 64), d = v128.load32_splat(weights, 96);
+  for (let j = 0; j < count; j++, weights += 32, value += rowBytes) {
+    const a = v128.load32_splat(weights);
     let k: usize = 0;
-    for (; k < bytes; k += 16) {
-      let o = madd(a, v128.load(r0 + k), v128.load(out + k));
-      o = madd(b, v128.load(r1 + k), o);
-      o = madd(c, v128.load(r2 + k), o);
-      v128.store(out + k, madd(d, v128.load(r3 + k), o));
+    for (const end: usize = <usize>(dim & ~15) << 2; k < end; k += 64) {
+      v128.store(out + k, madd(a, v128.load(value + k), v128.load(out + k)));
+      v128.store(out + k, madd(a, v128.load(value + k, 16), v128.load(out + k, 16)), 16);
+      v128.store(out + k, madd(a, v128.load(value + k, 32), v128.load(out + k, 32)), 32);
+      v128.store(out + k, madd(a, v128.load(value + k, 48), v128.load(out + k, 48)), 48);
     }
-    for (; k < <usize>dim << 2; k += 4) {
-      store<f32>(out + k, load<f32>(out + k)
-        + load<f32>(weights) * load<f32>(r0 + k) + load<f32>(weights, 32) * load<f32>(r1 + k)
-        + load<f32>(weights, 64) * load<f32>(r2 + k) + load<f32>(weights, 96) * load<f32>(r3 + k));
-    }
+    for (const end: usize = <usize>(dim & ~3) << 2; k < end; k += 16) v128.store(out + k, madd(a, v128.load(value + k), v128.load(out + k)));
+    for (; k < <usize>dim << 2; k += 4) store<f32>(out + k, load<f32>(out + k) + load<f32>(weights) * load<f32>(value + k));
   }
 }
 
