@@ -27,6 +27,13 @@ export function checkShape(where: string, shape: unknown): asserts shape is read
     if (!Number.isSafeInteger(size) || size < 0)
       throw wrongValue(where, 'shape', `has size ${size}, not an integer ≥ 0`);
   }
+  if (!Number.isSafeInteger(sizeOf(shape)))
+    throw wrongValue(where, 'shape', `[${shape}] has more elements than a number can count`);
+}
+
+/** Elements of a shape. */
+export function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
 }
 
 export function checkDType(where: string, dtype: unknown): asserts dtype is DType {
@@ -46,6 +53,25 @@ export function checkFinite(where: string, name: string, value: unknown): assert
   if (!Number.isFinite(value)) throw wrongValue(where, name, `is ${value}, not a finite number`);
 }
 
+export function checkPositive(where: string, name: string, value: unknown): asserts value is number {
+  checkFinite(where, name, value);
+  if (value <= 0) throw wrongValue(where, name, `is ${value}, not greater than 0`);
+}
+
+/** A number that float32, which kernels compute in, can hold. */
+export function checkFloat32(where: string, name: string, value: unknown): asserts value is number {
+  checkFinite(where, name, value);
+  if (!Number.isFinite(Math.fround(value))) throw wrongValue(where, name, `is ${value}, too large for float32`);
+}
+
+/** Refuses options that do not exist: a misspelt one would be ignored. */
+export function checkOptions(where: string, options: unknown, known: ReadonlySet<string>): void {
+  if (typeof options !== 'object' || options === null) throw wrongKind(where, 'options', 'an object', options);
+  for (const name of Object.keys(options)) {
+    if (!known.has(name)) throw new TypeError(`${where}: unknown option "${name}"; there are ${[...known].join(', ')}`);
+  }
+}
+
 export function checkOneOf(where: string, name: string, value: unknown, allowed: readonly string[]): void {
   if (!allowed.includes(value as string)) {
     throw wrongKind(where, name, allowed.map((item) => `'${item}'`).join(' or '), value);
@@ -56,13 +82,14 @@ export function checkOneOf(where: string, name: string, value: unknown, allowed:
 export function checkTensor(
   where: string,
   name: string,
-  tensor: Tensor,
+  tensor: Tensor<DType>,
   runtime: Runtime,
   { rank, dtypes = ['float32'] }: { rank?: number; dtypes?: readonly DType[] } = {},
 ): void {
   if (typeof tensor !== 'object' || tensor === null || !('runtime' in tensor)) {
     throw wrongKind(where, name, 'a Tensor', tensor);
   }
+  if (tensor.runtime.disposed) throw new Error(`${where}: the runtime of "${name}" was disposed`);
   if (tensor.disposed) throw new Error(`${where}: "${name}" was disposed`);
   if (tensor.runtime !== runtime) throw new Error(`${where}: "${name}" belongs to another runtime`);
   if (!dtypes.includes(tensor.dtype)) {

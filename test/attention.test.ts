@@ -8,7 +8,7 @@ import {
   scaledDotProductAttention,
 } from 'wasm-attention';
 import { attention, type AttentionOptions as ReferenceOptions } from 'wasm-attention/reference';
-import { builds, expectAccurate, poisonedRuntime, random, upload } from './support.ts';
+import { expectAccurate, poisonedRuntime, random, testBuilds, upload } from './support.ts';
 
 const DIMS = [1, 3, 40, 59, 63, 64, 80, 96, 111, 128, 256];
 /** Around the edges of a group of 8 queries, a block of 64 and a tile of 128 keys. */
@@ -25,7 +25,7 @@ type Case = {
   range?: number;
 };
 
-describe.each(builds)('%s', (build) => {
+describe.each(testBuilds)('%s', (build) => {
   const runtime = poisonedRuntime(build);
 
   function check(sizes: Case, options: ReferenceOptions = {}, seed = 1): void {
@@ -61,6 +61,11 @@ describe.each(builds)('%s', (build) => {
   });
 
   it.each(DIMS)('valueDim %i beside headDim 20', (valueDim) => check({ queries: 9, keys: 140, headDim: 20, valueDim }));
+
+  it('headDim 512 and beyond', () => {
+    check({ queries: 9, keys: 130, headDim: 512 });
+    check({ queries: 9, keys: 20, headDim: 513, valueDim: 1024 });
+  });
 
   it('lengths around every edge', () => {
     for (const keys of LENGTHS) for (const queries of [1, 9, 65]) check({ queries, keys, headDim: 5 });
@@ -113,6 +118,23 @@ describe.each(builds)('%s', (build) => {
         for (const [i, x] of output.data.entries()) expect(x).toBeCloseTo(clean.output.data[i], 5);
       });
     }
+  });
+
+  it('takes a state of lse −∞ as the identity, without reading its output', () => {
+    runtime.scope(() => {
+      const some = { output: upload(runtime, random([1, 1, 2, 3], 1)), lse: upload(runtime, random([1, 1, 2], 2)) };
+      const none = { output: runtime.empty([1, 1, 2, 3]), lse: runtime.empty([1, 1, 2]) };
+      none.output.data.fill(Number.NaN);
+      none.lse.data.fill(Number.NEGATIVE_INFINITY);
+      for (const states of [[none, some], [some, none], [some], [none, some, none]]) {
+        const { output, lse } = mergeStates(states);
+        expect([output.data, lse.data]).toEqual([some.output.data, some.lse.data]);
+      }
+      for (const states of [[none], [none, none]]) {
+        const { output, lse } = mergeStates(states);
+        expect([...output.data, ...lse.data]).toEqual([0, 0, 0, 0, 0, 0, -Infinity, -Infinity]);
+      }
+    });
   });
 
   it('merges states over parts of the keys', () => {

@@ -94,7 +94,7 @@ export function checkKeyLengths(where: string, lengths: ArrayLike<number>, batch
 }
 
 /** A boolean tensor, true = may attend, broadcast to [batch, heads, queries, keys]. Its content is read at every call. */
-function tensor(mask: Tensor): AttentionMask {
+function tensor(mask: Tensor<'boolean'>): AttentionMask {
   checkTensor('masks.tensor', 'mask', mask, mask?.runtime, { dtypes: ['boolean'] });
   const [batch, head] = [mask.shape.at(-4) ?? 1, mask.shape.at(-3) ?? 1];
   return new AttentionMask(

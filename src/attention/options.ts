@@ -1,4 +1,13 @@
-import { checkFinite, checkOneOf, checkSameShape, checkTensor, wrongKind, wrongValue } from '../check.ts';
+import {
+  checkFinite,
+  checkFloat32,
+  checkOneOf,
+  checkOptions,
+  checkSameShape,
+  checkTensor,
+  wrongKind,
+  wrongValue,
+} from '../check.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { Tensor } from '../tensor.ts';
 import { AttentionMask, broadcastStrides, checkKeyLengths, type MaskContext, masks } from './mask.ts';
@@ -22,10 +31,10 @@ export type AttentionOptions = {
   /** Per batch: how many keys, from the first, are visible. */
   keyLengths?: ArrayLike<number>;
   /** A mask, or a tensor broadcast to [batch, heads, queries, keys]: boolean, true = may attend; float32, added. */
-  mask?: AttentionMask | Tensor;
+  mask?: AttentionMask | Tensor<'boolean' | 'float32'>;
   /** float32, added to the scores, broadcast to [batch, heads, queries, keys]; −Infinity = not visible. */
   bias?: Tensor;
-  /** `c` of `c·tanh(S/c)`, greater than 0. Default none. */
+  /** `c` of `c·tanh(S/c)`, from 1e-30 to 1e30. Default none. */
   softcap?: number;
   /** [heads]: `−slope·|p − j|` is added. */
   alibiSlopes?: ArrayLike<number>;
@@ -36,6 +45,31 @@ export type AttentionOptions = {
   /** The tensor to write, in place of a new one. */
   output?: Tensor;
 };
+
+/** A task's scratch grows with the dimensions: 256 bytes each, which must stay far below what 32 bits address. */
+const LARGEST_DIM = 65536;
+
+/** Kernels count positions in int32. */
+const LARGEST_OFFSET = 2 ** 30;
+
+/** Beyond it, c or 1/c is no normal float32 number. */
+const LEAST_SOFTCAP = 1e-30;
+
+export const attentionOptions: ReadonlySet<string> = new Set<keyof AttentionOptions>([
+  'scale',
+  'causal',
+  'causalAlignment',
+  'queryOffset',
+  'window',
+  'keyLengths',
+  'mask',
+  'bias',
+  'softcap',
+  'alibiSlopes',
+  'sink',
+  'layout',
+  'output',
+]);
 
 /** Strides of [batch, heads, sequence], in elements. */
 export type Strides = readonly [number, number, number];
@@ -77,6 +111,7 @@ export function problem(
   options: AttentionOptions = {},
 ): Problem {
   if (!(query instanceof Tensor)) throw wrongKind(where, 'query', 'a Tensor', query);
+  checkOptions(where, options, attentionOptions);
   const { runtime } = query;
   checkTensor(where, 'query', query, runtime, { rank: 4 });
   checkTensor(where, 'key', key, runtime, { rank: 4 });
@@ -89,10 +124,11 @@ export function problem(
   checkFinite(where, 'scale', scale);
   if (options.softcap !== undefined) {
     checkFinite(where, 'softcap', options.softcap);
-    if (options.softcap <= 0) throw wrongValue(where, 'softcap', `is ${options.softcap}, not greater than 0`);
+    if (options.softcap < LEAST_SOFTCAP || options.softcap > 1 / LEAST_SOFTCAP)
+      throw wrongValue(where, 'softcap', `is ${options.softcap}, not from ${LEAST_SOFTCAP} to ${1 / LEAST_SOFTCAP}`);
   }
   for (const name of ['alibiSlopes', 'sink'] as const) checkPerHead(where, name, options[name], sizes.heads);
-  if (options.keyLengths) checkKeyLengths(where, options.keyLengths, sizes.batch, sizes.keys);
+  if (options.keyLengths !== undefined) checkKeyLengths(where, options.keyLengths, sizes.batch, sizes.keys);
   const context = { ...sizes, queryOffset: queryOffset(where, options, sizes) };
 
   const { mask, bias, output } = options;
@@ -100,7 +136,7 @@ export function problem(
   else if (mask !== undefined && !(mask instanceof AttentionMask)) {
     throw wrongKind(where, 'mask', 'an AttentionMask or a Tensor', mask);
   }
-  const added = mask instanceof Tensor && mask.dtype === 'float32' ? mask : undefined;
+  const added = mask instanceof Tensor && mask.dtype === 'float32' ? (mask as Tensor) : undefined;
   for (const [name, tensor] of Object.entries({ mask: added, bias })) {
     if (tensor === undefined) continue;
     checkTensor(where, name, tensor, runtime);
@@ -144,6 +180,10 @@ function checkSizes(where: string, layout: Layout, query: Tensor, key: Tensor, v
   const v = value ? read(value) : { ...k, dim: 0 };
   const differ = (name: string, has: string, other: string) => wrongValue(where, name, `has ${has}, but ${other}`);
   if (q.dim < 1) throw wrongValue(where, 'query', 'has headDim 0, but at least 1 is needed');
+  if (q.dim > LARGEST_DIM)
+    throw wrongValue(where, 'query', `has headDim ${q.dim}, but at most ${LARGEST_DIM} is possible`);
+  if (v.dim > LARGEST_DIM)
+    throw wrongValue(where, 'value', `has headDim ${v.dim}, but at most ${LARGEST_DIM} is possible`);
   if (k.dim !== q.dim) throw differ('key', `headDim ${k.dim}`, `"query" has headDim ${q.dim}`);
   if (k.batch !== q.batch) throw differ('key', `batch ${k.batch}`, `"query" has batch ${q.batch}`);
   if (v.batch !== q.batch) throw differ('value', `batch ${v.batch}`, `"query" has batch ${q.batch}`);
@@ -167,7 +207,7 @@ function checkSizes(where: string, layout: Layout, query: Tensor, key: Tensor, v
 function checkPerHead(where: string, name: string, values: ArrayLike<number> | undefined, heads: number): void {
   if (values === undefined) return;
   if (values?.length !== heads) throw wrongValue(where, name, `must be one number per query head (${heads})`);
-  for (let h = 0; h < heads; h++) checkFinite(where, `${name}[${h}]`, values[h]);
+  for (let h = 0; h < heads; h++) checkFloat32(where, `${name}[${h}]`, values[h]);
 }
 
 function queryOffset(
@@ -176,7 +216,8 @@ function queryOffset(
   { batch, queries, keys }: { batch: number; queries: number; keys: number },
 ): (batch: number) => number {
   const check = (name: string, value: number) => {
-    if (!Number.isSafeInteger(value)) throw wrongValue(where, name, `is ${value}, not an integer`);
+    if (!Number.isInteger(value) || Math.abs(value) > LARGEST_OFFSET)
+      throw wrongValue(where, name, `is ${value}, not an integer from −2³⁰ to 2³⁰`);
   };
   if (given === undefined) {
     if (causalAlignment === 'top-left') return () => 0;
@@ -194,17 +235,17 @@ function queryOffset(
 /** The conjunction of every option that hides keys; undefined if none does. */
 function wholeMask(where: string, { causal, window, keyLengths, mask }: AttentionOptions): AttentionMask | undefined {
   const parts: AttentionMask[] = [];
-  if (keyLengths) parts.push(masks.keyLengths(keyLengths));
+  if (keyLengths !== undefined) parts.push(masks.keyLengths(keyLengths));
   if (window !== undefined) {
     if (!Array.isArray(window) || window.length !== 2) throw wrongKind(where, 'window', 'a pair [left, right]', window);
     parts.push(masks.slidingWindow(window[0], window[1]));
   }
   if (causal) parts.push(masks.causal());
   if (mask instanceof AttentionMask) parts.push(mask);
-  else if (mask?.dtype === 'boolean') parts.push(masks.tensor(mask));
+  else if (mask?.dtype === 'boolean') parts.push(masks.tensor(mask as Tensor<'boolean'>));
   return parts.length === 0 ? undefined : parts.reduce((whole, part) => whole.and(part));
 }
 
-function overlap(a: Tensor, b: Tensor): boolean {
+export function overlap(a: Tensor, b: Tensor): boolean {
   return a.address < b.address + b.size * 4 && b.address < a.address + a.size * 4;
 }

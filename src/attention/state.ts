@@ -1,4 +1,4 @@
-import { checkOneOf, checkSameShape, checkTensor, wrongKind } from '../check.ts';
+import { checkOneOf, checkOptions, checkSameShape, checkTensor, wrongKind } from '../check.ts';
 import type { Tensor } from '../tensor.ts';
 import type { Layout } from './options.ts';
 
@@ -15,17 +15,18 @@ export type AttentionState = { output: Tensor; lse: Tensor };
  * @returns a new state
  * @throws TypeError without states; otherwise as `scaledDotProductAttention`
  */
-export function mergeStates(
-  states: readonly AttentionState[],
-  { layout = 'bhsd' }: { layout?: Layout } = {},
-): AttentionState {
+export function mergeStates(states: readonly AttentionState[], options: { layout?: Layout } = {}): AttentionState {
   const where = 'mergeStates';
+  checkOptions(where, options, new Set(['layout']));
+  const { layout = 'bhsd' } = options;
   if (!Array.isArray(states) || states.length === 0)
     throw wrongKind(where, 'states', 'a non-empty array of states', states);
   checkOneOf(where, 'layout', layout, ['bhsd', 'bshd']);
-  const [first, ...others] = states as AttentionState[];
-  const runtime = first.output?.runtime;
-  states.forEach(({ output, lse }, s) => {
+  const [first] = states as AttentionState[];
+  const runtime = first?.output?.runtime;
+  (states as AttentionState[]).forEach((state, s) => {
+    if (typeof state !== 'object' || state === null) throw wrongKind(where, `states[${s}]`, '{ output, lse }', state);
+    const { output, lse } = state;
     checkTensor(where, `states[${s}].output`, output, runtime, { rank: 4 });
     checkTensor(where, `states[${s}].lse`, lse, runtime, { rank: 3 });
     checkSameShape(where, `states[${s}].output`, output.shape, first.output.shape);
@@ -38,11 +39,11 @@ export function mergeStates(
   return runtime.allOrNothing((make) => {
     const output = make(first.output.shape);
     const lse = make(first.lse.shape);
-    output.data.set(first.output.data);
-    lse.data.set(first.lse.data);
+    output.data.fill(0);
+    lse.data.fill(Number.NEGATIVE_INFINITY);
     // bshd: the rows of a head are heads · dim apart.
     const rowStride = layout === 'bhsd' ? dim : heads * dim;
-    for (const other of others) {
+    for (const other of states as AttentionState[]) {
       for (let head = 0; head < batch * heads; head++) {
         const b = Math.floor(head / heads);
         const start = layout === 'bhsd' ? head * queries * dim : (b * queries * heads + (head % heads)) * dim;

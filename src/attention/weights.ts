@@ -20,6 +20,7 @@ export function attentionWeights(
   key: Tensor,
   { stage = 'weights', ...options }: Omit<AttentionOptions, 'output'> & { stage?: WeightsStage } = {},
 ): Tensor {
+  if ('output' in options) throw new TypeError('attentionWeights: "output" is not an option of attentionWeights');
   checkOneOf('attentionWeights', 'stage', stage, ['scores', 'softcap', 'masked', 'weights']);
   const checked = problem('attentionWeights', query, key, undefined, options);
   const unmasked = { ...checked, mask: undefined, biases: [], alibiSlopes: undefined };

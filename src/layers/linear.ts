@@ -3,6 +3,9 @@ import { checkSameShape, checkTensor, wrongKind, wrongValue } from '../check.ts'
 import { tallMicroKernels } from '../runtime/features.ts';
 import { Tensor } from '../tensor.ts';
 
+/** A task's scratch takes 256 bytes a feature, which must stay below what 32 bits address. */
+const LARGEST = 2 ** 22;
+
 /**
  * The affine map `y = x·Wᵀ + b`, as `torch.nn.functional.linear`.
  *
@@ -27,6 +30,8 @@ export function linear(input: Tensor, weight: Tensor, bias?: Tensor): Tensor {
     );
   }
   if (inFeatures === 0) throw wrongValue(where, 'weight', 'has 0 input features');
+  if (inFeatures > LARGEST)
+    throw wrongValue(where, 'weight', `has ${inFeatures} input features, but at most ${LARGEST} are possible`);
   if (bias) {
     checkTensor(where, 'bias', bias, runtime);
     checkSameShape(where, 'bias', bias.shape, [outFeatures]);

@@ -1,7 +1,8 @@
 import { masks } from '../attention/mask.ts';
 import { scaledDotProductAttention } from '../attention/scaledDotProduct.ts';
 import { attentionWeights } from '../attention/weights.ts';
-import { checkInteger, checkSameShape, checkTensor, wrongKind, wrongValue } from '../check.ts';
+import { checkInteger, checkOptions, checkSameShape, checkTensor, wrongKind, wrongValue } from '../check.ts';
+import { defineDispose } from '../dispose.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Tensor } from '../tensor.ts';
 import { linear } from './linear.ts';
@@ -20,9 +21,9 @@ export type MultiHeadOptions = {
 
 export type MultiHeadForwardOptions = {
   /** [batch, keys]: boolean, true = ignore this key; or float32, added. */
-  keyPaddingMask?: Tensor;
+  keyPaddingMask?: Tensor<'boolean' | 'float32'>;
   /** [queries, keys] or [batch · heads, queries, keys]: boolean, true = ignore; or float32, added. */
-  attnMask?: Tensor;
+  attnMask?: Tensor<'boolean' | 'float32'>;
   /** Query `i` sees key `j` iff `j ≤ i`. Default false. */
   isCausal?: boolean;
   /** Whether the weights are computed too: O(queries × keys) memory. Default false. */
@@ -31,8 +32,14 @@ export type MultiHeadForwardOptions = {
   averageWeights?: boolean;
 };
 
+/** A mask with its shape over [batch, heads, queries, keys]. */
+type Hidden = { tensor: Tensor<'boolean' | 'float32'>; shape: number[] };
+
 /** A state dict: values in C order under PyTorch's names. */
 export type StateDict = Readonly<Record<string, ArrayLike<number> | Tensor>>;
+
+const layerOptions = new Set(['embedDim', 'heads', 'kdim', 'vdim', 'bias']);
+const forwardOptions = new Set(['keyPaddingMask', 'attnMask', 'isCausal', 'needWeights', 'averageWeights']);
 
 /**
  * Multi-head attention as `torch.nn.MultiheadAttention` with `batch_first=True`, for inference.
@@ -49,19 +56,25 @@ export type StateDict = Readonly<Record<string, ArrayLike<number> | Tensor>>;
 export class MultiHeadAttention {
   readonly embedDim: number;
   readonly heads: number;
+  readonly kdim: number;
+  readonly vdim: number;
   /** Shape of each parameter of the state dict. */
   readonly shapes: Readonly<Record<string, readonly number[]>>;
   #parameters = new Map<string, Tensor>();
 
   constructor(
     readonly runtime: Runtime,
-    { embedDim, heads, kdim = embedDim, vdim = embedDim, bias = true }: MultiHeadOptions,
+    options: MultiHeadOptions,
   ) {
     const where = 'MultiHeadAttention';
+    checkOptions(where, options, layerOptions);
+    const { embedDim, heads, kdim = embedDim, vdim = embedDim, bias = true } = options;
     for (const [name, size] of Object.entries({ embedDim, heads, kdim, vdim })) checkInteger(where, name, size, 1);
     if (embedDim % heads !== 0) throw wrongValue(where, 'embedDim', `is ${embedDim}, not a multiple of heads ${heads}`);
     this.embedDim = embedDim;
     this.heads = heads;
+    this.kdim = kdim;
+    this.vdim = vdim;
     const joint = kdim === embedDim && vdim === embedDim;
     this.shapes = {
       ...(joint
@@ -76,8 +89,9 @@ export class MultiHeadAttention {
   /** Copies a state dict in. @throws RangeError where a parameter is missing, unknown or of the wrong size. */
   load(state: StateDict): this {
     const where = 'MultiHeadAttention.load';
+    if (typeof state !== 'object' || state === null) throw wrongKind(where, 'state', 'an object of parameters', state);
     for (const name of Object.keys(state)) {
-      if (!(name in this.shapes))
+      if (!Object.hasOwn(this.shapes, name))
         throw wrongValue(where, name, `is not a parameter; there are ${Object.keys(this.shapes).join(', ')}`);
     }
     for (const [name, shape] of Object.entries(this.shapes)) {
@@ -86,10 +100,8 @@ export class MultiHeadAttention {
       if (valuesOf(state[name]).length !== size)
         throw wrongValue(where, name, `has ${valuesOf(state[name]).length} elements, but [${shape}] is needed`);
     }
-    for (const [name, shape] of Object.entries(this.shapes)) {
-      const parameter = this.#parameters.get(name) ?? this.runtime.persistent(shape);
-      this.#parameters.set(name, parameter.set(valuesOf(state[name])));
-    }
+    if (this.#parameters.size === 0) this.#allocate();
+    for (const [name, parameter] of this.#parameters) parameter.set(valuesOf(state[name]));
     return this;
   }
 
@@ -109,9 +121,14 @@ export class MultiHeadAttention {
   ): { output: Tensor; weights?: Tensor } {
     const where = 'MultiHeadAttention.forward';
     if (this.#parameters.size === 0) throw new Error(`${where}: no parameters; call load first`);
-    for (const [name, tensor] of Object.entries({ query, key, value }))
-      checkTensor(where, name, tensor, this.runtime, { rank: 3 });
+    checkOptions(where, options, forwardOptions);
+    checkTensor(where, 'query', query, this.runtime, { rank: 3 });
+    checkTensor(where, 'key', key, this.runtime, { rank: 3 });
+    checkTensor(where, 'value', value, this.runtime, { rank: 3 });
     const sizes = { batch: query.shape[0], queries: query.shape[1], keys: key.shape[1] };
+    checkSameShape(where, 'query', query.shape, [sizes.batch, sizes.queries, this.embedDim]);
+    checkSameShape(where, 'key', key.shape, [sizes.batch, sizes.keys, this.kdim]);
+    checkSameShape(where, 'value', value.shape, [sizes.batch, sizes.keys, this.vdim]);
     const hidden = this.#checkMasks(where, sizes, options);
     return this.runtime.scope(() => {
       const [q, k, v] = [query, key, value].map((input, part) => this.#project(input, part));
@@ -128,14 +145,19 @@ export class MultiHeadAttention {
     });
   }
 
-  /** Frees the parameters. */
+  /** Frees the parameters; without any, or where the runtime is gone, there is nothing to do. */
   dispose(): void {
-    for (const parameter of this.#parameters.values()) parameter.dispose();
+    for (const parameter of this.#parameters.values()) if (!parameter.disposed) parameter.dispose();
     this.#parameters.clear();
   }
 
-  [Symbol.dispose](): void {
-    this.dispose();
+  declare [Symbol.dispose]: () => void;
+
+  #allocate(): void {
+    const parameters = this.runtime.allOrNothing((make) =>
+      Object.entries(this.shapes).map(([name, shape]) => [name, make(shape)] as const),
+    );
+    for (const [name, parameter] of parameters) this.#parameters.set(name, this.runtime.keep(parameter));
   }
 
   #parameter(name: string): Tensor {
@@ -156,8 +178,8 @@ export class MultiHeadAttention {
     where: string,
     { batch, queries, keys }: { batch: number; queries: number; keys: number },
     { keyPaddingMask, attnMask }: MultiHeadForwardOptions,
-  ): { tensor: Tensor; shape: number[] }[] {
-    const found: { tensor: Tensor; shape: number[] }[] = [];
+  ): Hidden[] {
+    const found: Hidden[] = [];
     if (keyPaddingMask) {
       checkTensor(where, 'keyPaddingMask', keyPaddingMask, this.runtime, { dtypes: ['boolean', 'float32'] });
       checkSameShape(where, 'keyPaddingMask', keyPaddingMask.shape, [batch, keys]);
@@ -177,10 +199,12 @@ export class MultiHeadAttention {
     return found;
   }
 
-  #visible(hidden: readonly { tensor: Tensor; shape: number[] }[], { isCausal }: MultiHeadForwardOptions) {
+  #visible(hidden: readonly Hidden[], { isCausal }: MultiHeadForwardOptions) {
     const views = hidden.map(({ tensor, shape }) => tensor.view(shape));
-    const booleans = views.filter((view) => view.dtype === 'boolean').map((view) => masks.tensor(view).not());
-    const [added, bias] = views.filter((view) => view.dtype === 'float32');
+    const booleans = views
+      .filter((view) => view.dtype === 'boolean')
+      .map((view) => masks.tensor(view as Tensor<'boolean'>).not());
+    const [added, bias] = views.filter((view) => view.dtype === 'float32') as Tensor[];
     const mask = added && bias ? added : undefined;
     const boolean = booleans.length > 0 ? booleans.reduce((whole, part) => whole.and(part)) : undefined;
     return {
@@ -191,6 +215,8 @@ export class MultiHeadAttention {
     };
   }
 }
+
+defineDispose(MultiHeadAttention, (layer) => layer.dispose());
 
 function valuesOf(values: ArrayLike<number> | Tensor): ArrayLike<number> {
   if (typeof values !== 'object' || values === null)

@@ -82,7 +82,7 @@ export function Attention(runtime: Runtime, inputs: AttentionInputs, attributes:
       queryOffset: keyLengths ? keyLengths.map((length) => length - queries) : pastLength,
       mask: attn_mask && upload(runtime, lengthened(attn_mask, key.shape[2])),
     };
-    const [q, k, v] = [query, key, value].map((tensor) => upload(runtime, tensor));
+    const [q, k, v] = [query, key, value].map((tensor) => runtime.tensor(tensor.shape, toFloat32(tensor)));
     const output = scaledDotProductAttention(q, k, v, options).toArray();
     const valueDim = value.shape[3];
     const Y =

@@ -111,7 +111,7 @@ export function swapMiddle(data: Float32Array, a: number, b: number, c: number, 
   return swapped;
 }
 
-export function upload(runtime: Runtime, tensor: OnnxTensor): Tensor {
+export function upload(runtime: Runtime, tensor: OnnxTensor): Tensor<'float32' | 'boolean'> {
   if (tensor.dtype === 'bool') return runtime.tensor(tensor.shape, tensor.data as Uint8Array, 'boolean');
   return runtime.tensor(tensor.shape, toFloat32(tensor));
 }

@@ -1,9 +1,19 @@
 import { Rope } from '../../assembly/params.ts';
-import { type Layout, stridesOf } from '../attention/options.ts';
-import { checkFinite, checkInteger, checkOneOf, checkSameShape, checkTensor, wrongValue } from '../check.ts';
+import { type Layout, overlap, stridesOf } from '../attention/options.ts';
+import {
+  checkFinite,
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  checkPositive,
+  checkSameShape,
+  checkTensor,
+  wrongKind,
+  wrongValue,
+} from '../check.ts';
 import { type RotaryScaling, rotaryFrequencies } from '../reference/rope.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import type { Tensor } from '../tensor.ts';
+import { Tensor } from '../tensor.ts';
 import { writeAngles } from './angles.ts';
 
 export type RotaryEmbeddingOptions = {
@@ -27,6 +37,11 @@ export type RotaryApplyOptions = {
   output?: Tensor;
 };
 
+const embeddingOptions = new Set(['headDim', 'rotaryDim', 'base', 'style', 'scaling']);
+const scalings = ['linear', 'ntk', 'dynamic', 'yarn', 'llama3', 'longrope'];
+const applyOptions = new Set(['offset', 'positions', 'layout', 'output']);
+const tableOptions = new Set(['positions', 'layout', 'output', 'style']);
+
 /** cos and sin, each float32 [rows, rotaryDim/2]. */
 export type RotaryTables = { cos: Tensor; sin: Tensor };
 
@@ -48,20 +63,30 @@ export class RotaryEmbedding {
 
   constructor(
     readonly runtime: Runtime,
-    { headDim, rotaryDim = headDim, base = 10000, style = 'half', scaling }: RotaryEmbeddingOptions,
+    options: RotaryEmbeddingOptions,
   ) {
     const where = 'RotaryEmbedding';
+    checkOptions(where, options, embeddingOptions);
+    const { headDim, rotaryDim = headDim, base = 10000, style = 'half', scaling } = options;
     checkInteger(where, 'headDim', headDim, 1);
     checkInteger(where, 'rotaryDim', rotaryDim);
     if (rotaryDim % 2 === 1 || rotaryDim > headDim) {
       throw wrongValue(where, 'rotaryDim', `is ${rotaryDim}, not even or greater than headDim ${headDim}`);
     }
-    checkFinite(where, 'base', base);
+    checkPositive(where, 'base', base);
     checkOneOf(where, 'style', style, ['half', 'interleaved']);
+    if (scaling !== undefined) checkOneOf(where, 'scaling.type', scaling?.type, scalings);
     this.headDim = headDim;
     this.rotaryDim = rotaryDim;
     this.style = style;
     const { frequencies, attentionFactor } = rotaryFrequencies({ rotaryDim, base, scaling });
+    if (![...frequencies, attentionFactor].every(Number.isFinite)) {
+      throw wrongValue(
+        where,
+        'scaling',
+        `(${scaling?.type}) gives frequencies that are not finite: a part is missing or out of range`,
+      );
+    }
     this.#frequencies = frequencies;
     this.#factor = attentionFactor;
   }
@@ -74,6 +99,7 @@ export class RotaryEmbedding {
    */
   apply(input: Tensor, options: RotaryApplyOptions = {}): Tensor {
     const where = 'RotaryEmbedding.apply';
+    checkOptions(where, options, applyOptions);
     const { layout = 'bhsd', output = input, offset = 0 } = options;
     const { batch, length } = checkRotation(where, this.runtime, input, output, layout, this.headDim);
     checkFinite(where, 'offset', offset);
@@ -111,6 +137,8 @@ export function applyRotaryTables(
   options: Omit<RotaryApplyOptions, 'offset'> & { style?: 'half' | 'interleaved' } = {},
 ): Tensor {
   const where = 'applyRotaryTables';
+  if (!(input instanceof Tensor)) throw wrongKind(where, 'input', 'a Tensor', input);
+  checkOptions(where, options, tableOptions);
   const { layout = 'bhsd', output = input, style = 'half', positions } = options;
   const { runtime } = input;
   const { batch, length } = checkRotation(where, runtime, input, output, layout, input.shape[3]);
@@ -148,6 +176,8 @@ function checkRotation(
     throw wrongValue(where, 'input', `has headDim ${input.shape[3]}, but ${headDim} is needed`);
   checkTensor(where, 'output', output, runtime);
   checkSameShape(where, 'output', output.shape, input.shape);
+  if (output.address !== input.address && overlap(input, output))
+    throw wrongValue(where, 'output', 'overlaps "input" without being the same');
   return { batch: input.shape[0], length: input.shape[layout === 'bhsd' ? 2 : 1] };
 }
 

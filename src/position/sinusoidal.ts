@@ -1,4 +1,4 @@
-import { checkFinite, checkInteger, checkOneOf } from '../check.ts';
+import { checkFinite, checkInteger, checkOneOf, checkOptions, checkPositive } from '../check.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Tensor } from '../tensor.ts';
 import { writeAngles } from './angles.ts';
@@ -11,28 +11,29 @@ import { writeAngles } from './angles.ts';
  * (tensor2tensor, `get_timing_signal_1d`).
  *
  * @returns float32 [length, dim]
- * @throws RangeError sizes that are no integers ≥ 0, `base` or `offset` not finite
+ * @throws RangeError sizes that are no integers ≥ 0, `base` or `offset` not finite, `base` not positive; the memory limit
  */
 export function sinusoidalEncoding(
   runtime: Runtime,
   options: { length: number; dim: number; layout?: 'interleaved' | 'concatenated'; base?: number; offset?: number },
 ): Tensor {
   const where = 'sinusoidalEncoding';
-  const { length, dim, layout = 'interleaved', base = 10000, offset = 0 } = options;
   runtime.checkLive(where);
+  checkOptions(where, options, new Set(['length', 'dim', 'layout', 'base', 'offset']));
+  const { length, dim, layout = 'interleaved', base = 10000, offset = 0 } = options;
   checkInteger(where, 'length', length);
   checkInteger(where, 'dim', dim, 1);
   checkOneOf(where, 'layout', layout, ['interleaved', 'concatenated']);
-  checkFinite(where, 'base', base);
+  checkPositive(where, 'base', base);
   checkFinite(where, 'offset', offset);
   const half = Math.floor(dim / 2);
   const concatenated = layout === 'concatenated';
-  const frequencies = Float64Array.from({ length: half }, (_, k) =>
-    concatenated ? Math.exp((-k * Math.log(base)) / Math.max(half - 1, 1)) : base ** ((-2 * k) / dim),
-  );
-  const positions = Float64Array.from({ length }, (_, i) => offset + i);
   return runtime.allOrNothing((make) => {
     const table = make([length, dim]);
+    const positions = Float64Array.from({ length }, (_, i) => offset + i);
+    const frequencies = Float64Array.from({ length: half }, (_, k) =>
+      concatenated ? Math.exp((-k * Math.log(base)) / Math.max(half - 1, 1)) : base ** ((-2 * k) / dim),
+    );
     if (dim % 2 === 1)
       lastColumn(table, concatenated ? () => 0 : (i) => Math.sin(positions[i] * base ** ((-2 * half) / dim)));
     const sin = table.address;

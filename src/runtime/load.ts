@@ -53,16 +53,23 @@ export function compileBuild(build: Build | 'auto'): { build: Build; module: Web
   });
 }
 
+/** By its tag, since a module of another realm is no `instanceof` ours. */
+export function isModule(source: unknown): boolean {
+  return Object.prototype.toString.call(source) === '[object WebAssembly.Module]';
+}
+
 /** Compiles a module that the caller brings: its own copy of a build, from memory or over the network. */
 export async function compileSource(source: ModuleSource): Promise<WebAssembly.Module> {
-  if (source instanceof WebAssembly.Module) return source;
+  if (isModule(source)) return source as WebAssembly.Module;
   if (typeof source === 'string' || source instanceof URL) {
     const url = new URL(source, globalThis.location?.href);
     if (url.protocol === 'file:') {
       const { readFile } = await import('node:fs/promises');
       return WebAssembly.compile(await readFile(url));
     }
-    return compileSource(await fetch(url));
+    const response = await fetch(url);
+    if (!response.ok) throw new Error(`createRuntime: ${url} gave status ${response.status}`);
+    return compileSource(response);
   }
   if (typeof Response !== 'undefined' && source instanceof Response) {
     return WebAssembly.compile(await source.arrayBuffer());
@@ -71,5 +78,9 @@ export async function compileSource(source: ModuleSource): Promise<WebAssembly.M
 }
 
 export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels {
-  return instantiateSync(module, { env: { memory } }).exports as unknown as Kernels;
+  const imports = { env: { memory } };
+  // The loader knows a module by instanceof, and takes one of another realm for bytes.
+  const own = module instanceof WebAssembly.Module;
+  return (own ? instantiateSync(module, imports) : new WebAssembly.Instance(module, imports))
+    .exports as unknown as Kernels;
 }

@@ -1,0 +1,218 @@
+import { describe, expect, it } from 'vitest';
+import {
+  applyRotaryTables,
+  attentionState,
+  attentionWeights,
+  linear,
+  MultiHeadAttention,
+  masks,
+  mergeStates,
+  RotaryEmbedding,
+  type Runtime,
+  scaledDotProductAttention,
+  sinusoidalEncoding,
+  type Tensor,
+} from 'wasm-attention';
+import { count, random, runtimeOf, testBuilds } from './support.ts';
+
+const GUARD = 256;
+
+/**
+ * From here on every block of the runtime, scratch and results too, lies between guards and begins as NaN. The guards are
+ * checked when a block is freed and by the function that is returned.
+ */
+function guardBlocks(runtime: Runtime): () => void {
+  const { allocator } = runtime;
+  const [allocate, free] = [allocator.allocate.bind(allocator), allocator.free.bind(allocator)];
+  const sizes = new Map<number, number>();
+  const bytes = (address: number, size: number) => new Uint8Array(runtime.buffer, address, size);
+  const check = (address: number) => {
+    const before = bytes(address - GUARD, GUARD);
+    const after = bytes(address + sizes.get(address)!, GUARD);
+    if (!before.every((x) => x === 255) || !after.every((x) => x === 255)) {
+      throw new Error(`a kernel wrote outside of a block of ${sizes.get(address)} bytes`);
+    }
+  };
+  allocator.allocate = (size) => {
+    const address = allocate(size + 2 * GUARD) + GUARD;
+    bytes(address - GUARD, size + 2 * GUARD).fill(255);
+    sizes.set(address, size);
+    return address;
+  };
+  allocator.free = (address) => {
+    check(address);
+    sizes.delete(address);
+    free(address - GUARD);
+  };
+  return () => {
+    for (const address of sizes.keys()) check(address);
+  };
+}
+
+type Make = (...shape: number[]) => Tensor;
+
+const LENGTHS = [1, 7, 8, 9, 63, 65, 129];
+const DIMS = [1, 3, 40, 59, 64, 111];
+
+describe.each(testBuilds)('%s', (build) => {
+  const runtime = runtimeOf(build);
+  const checkGuards = guardBlocks(runtime);
+
+  /** Inputs that a call may not write, none aligned to more than a float; its results hold no NaN of what surrounds them. */
+  function guarded(call: (make: Make, output: Make) => Tensor[]): void {
+    runtime.scope(() => {
+      const inputs: { tensor: Tensor; before: Float32Array }[] = [];
+      const output: Make = (...shape) => {
+        const size = count(shape);
+        return runtime
+          .empty([size + 1])
+          .slice(1, size)
+          .view(shape)
+          .set(random(shape, size).data);
+      };
+      const results = call((...shape) => {
+        const tensor = output(...shape);
+        inputs.push({ tensor, before: tensor.toArray() });
+        return tensor;
+      }, output);
+      for (const { tensor, before } of inputs) expect(tensor.data.every((x, i) => x === before[i])).toBe(true);
+      for (const result of results) expect(result.data.some(Number.isNaN)).toBe(false);
+      checkGuards();
+    });
+    expect(runtime.memory.usedBytes).toBe(0);
+  }
+
+  /** The same call into a tensor between guards. */
+  function attention(queries: number, keys: number, dim: number, valueDim: number, options: object = {}) {
+    for (const layout of ['bhsd', 'bshd'] as const) {
+      const shape = (heads: number, length: number, d: number) =>
+        layout === 'bhsd' ? [2, heads, length, d] : [2, length, heads, d];
+      guarded((make, into) => {
+        const [q, k, v] = [shape(4, queries, dim), shape(2, keys, dim), shape(2, keys, valueDim)].map((s) =>
+          make(...s),
+        );
+        const output = into(...shape(4, queries, valueDim));
+        return [scaledDotProductAttention(q, k, v, { ...options, layout, output })];
+      });
+    }
+    guarded((make) => {
+      const [q, k, v] = [make(2, 4, queries, dim), make(2, 2, keys, dim), make(2, 2, keys, valueDim)];
+      const { output, lse } = attentionState(q, k, v, options);
+      return [output, attentionWeights(q, k, options), mergeStates([{ output, lse }]).output];
+    });
+  }
+
+  it('notices a write of one byte outside of a block', () => {
+    for (const at of [-1, 12]) {
+      const own = runtimeOf(build);
+      const check = guardBlocks(own);
+      const { address } = own.empty([3]);
+      check();
+      new Uint8Array(own.buffer)[address + at] = 0;
+      expect(check).toThrow(/wrote outside of a block of 12 bytes/);
+    }
+  });
+
+  it('attention of every length', () => {
+    for (const queries of LENGTHS) for (const keys of LENGTHS) attention(queries, keys, 5, 3);
+  });
+
+  it('attention of every size of head', () => {
+    for (const dim of DIMS) for (const valueDim of [1, 2, 3, 4, 59]) attention(9, 10, dim, valueDim);
+  });
+
+  it('attention of a few queries whose heads share keys', () => {
+    for (const [heads, kvHeads] of [
+      [1, 1],
+      [3, 1],
+      [8, 2],
+      [24, 1],
+      [64, 1],
+      [70, 2],
+    ]) {
+      for (const queries of [1, 2, 3, 5]) {
+        for (const options of [{}, { causal: true }, { keyLengths: [40], window: [9, 0] as const }]) {
+          guarded((make) => {
+            const [q, k, v] = [make(1, heads, queries, 6), make(1, kvHeads, 131, 6), make(1, kvHeads, 131, 7)];
+            const { output, lse } = attentionState(q, k, v, options);
+            return [output, lse, attentionWeights(q, k, options)];
+          });
+        }
+      }
+    }
+  });
+
+  it('attention under masks', () => {
+    const stripes = masks.fromPredicate((_b, _h, i, j) => (i + j) % 3 > 0);
+    const numbers = { softcap: 5, alibiSlopes: [1, 2, 3, 4], sink: [0, 1, 2, 3] };
+    for (const options of [{ causal: true }, { window: [3, 1] }, { keyLengths: [0, 20] }, { mask: stripes }, numbers]) {
+      attention(67, 131, 6, 5, options);
+    }
+    guarded((make) => {
+      const [q, k, v, bias] = [make(1, 2, 9, 6), make(1, 2, 131, 6), make(1, 2, 131, 7), make(2, 9, 131)];
+      return [scaledDotProductAttention(q, k, v, { bias, causal: true })];
+    });
+  });
+
+  it('does not read masked keys and values into a result', () => {
+    guarded((make) => {
+      const [q, k, v] = [make(1, 1, 9, 6), make(1, 1, 30, 6), make(1, 1, 30, 7)];
+      const padded = (tensor: Tensor, d: number) =>
+        runtime.tensor([1, 1, 60, d], [...tensor.data, ...Array(30 * d).fill(Number.NaN)]);
+      return [scaledDotProductAttention(q, padded(k, 6), padded(v, 7), { keyLengths: [30] })];
+    });
+  });
+
+  it('merge, linear, multi-head', () => {
+    for (const dim of DIMS) {
+      guarded((make) => {
+        const state = () => ({ output: make(2, 3, 9, dim), lse: make(2, 3, 9) });
+        const { output, lse } = mergeStates([state(), state(), state()]);
+        return [output, lse];
+      });
+      for (const out of [1, 3, 5, 129]) {
+        for (const rows of [1, 9, 65]) {
+          guarded((make) => [
+            linear(make(rows, dim), make(out, dim), make(out)),
+            linear(make(rows, dim), make(out, dim)),
+          ]);
+        }
+      }
+    }
+    guarded((make) => {
+      const layer = new MultiHeadAttention(runtime, { embedDim: 10, heads: 2, kdim: 3, vdim: 7 });
+      layer.load(Object.fromEntries(Object.entries(layer.shapes).map(([name, shape]) => [name, make(...shape)])));
+      const { output, weights } = layer.forward(make(2, 9, 10), make(2, 11, 3), make(2, 11, 7), { needWeights: true });
+      layer.dispose();
+      return [output, weights!];
+    });
+  });
+
+  it('positions', () => {
+    for (const headDim of [2, 6, 58, 111]) {
+      const rotaryDim = headDim - (headDim % 2);
+      for (const style of ['half', 'interleaved'] as const) {
+        const rope = new RotaryEmbedding(runtime, { headDim, rotaryDim, style });
+        for (const layout of ['bhsd', 'bshd'] as const) {
+          const shape = [2, 3, 9, headDim];
+          guarded((make, into) => [
+            rope.apply(make(...shape), { layout, output: into(...shape) }),
+            rope.apply(into(...shape), { layout }),
+          ]);
+        }
+        guarded((make, into) => [
+          applyRotaryTables(
+            into(1, 2, 5, headDim),
+            { cos: make(5, rotaryDim / 2), sin: make(5, rotaryDim / 2) },
+            { style },
+          ),
+        ]);
+      }
+    }
+    for (const dim of [1, 2, 5, 64]) {
+      for (const layout of ['interleaved', 'concatenated'] as const) {
+        guarded(() => [sinusoidalEncoding(runtime, { length: 9, dim, layout })]);
+      }
+    }
+  });
+});

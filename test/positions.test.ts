@@ -1,0 +1,128 @@
+import { describe, expect, it } from 'vitest';
+import {
+  alibiSlopes,
+  applyRotaryTables,
+  RotaryEmbedding,
+  type RotaryScaling,
+  sinusoidalEncoding,
+} from 'wasm-attention';
+import {
+  type RotaryOptions,
+  sinusoidalEncoding as referenceSinusoidal,
+  alibiSlopes as referenceSlopes,
+  rotaryEmbedding,
+  rotaryTable,
+} from 'wasm-attention/reference';
+import { expectAccurate, poisonedRuntime, random, testBuilds, upload } from './support.ts';
+
+const list = (length: number, value: (k: number) => number) => Array.from({ length }, (_, k) => value(k));
+
+const scalings: RotaryScaling[] = [
+  { type: 'linear', factor: 4 },
+  { type: 'ntk', factor: 4 },
+  { type: 'dynamic', factor: 2, originalMaxPosition: 16, length: 40 },
+  { type: 'dynamic', factor: 2, originalMaxPosition: 64, length: 40 },
+  { type: 'yarn', factor: 16, originalMaxPosition: 256 },
+  { type: 'yarn', factor: 4, originalMaxPosition: 64, betaFast: 8, betaSlow: 2, attentionFactor: 1.25 },
+  { type: 'llama3', factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPosition: 128 },
+  ...[32, 64].map(
+    (length): RotaryScaling => ({
+      type: 'longrope',
+      shortFactor: list(20, (k) => 1 + k / 20),
+      longFactor: list(20, (k) => 2 + k),
+      originalMaxPosition: 40,
+      factor: 4,
+      length,
+    }),
+  ),
+];
+
+describe.each(testBuilds)('%s', (build) => {
+  const runtime = poisonedRuntime(build);
+
+  function check(
+    shape: number[],
+    options: RotaryOptions & { positions?: { shape: number[]; data: Float64Array } } = {},
+  ) {
+    const input = random(shape, 1);
+    const truth = rotaryEmbedding(input, options);
+    const float32 = rotaryEmbedding(input, { ...options, precision: 'float32' });
+    const { positions, offset, layout, rotaryDim, base, style, scaling } = options;
+    const rope = new RotaryEmbedding(runtime, { headDim: shape[3], rotaryDim, base, style, scaling });
+    const at = { offset, layout, ...(positions ? { positions: positions.data } : {}) };
+    runtime.scope(() => {
+      const given = upload(runtime, input);
+      const output = runtime.empty(shape);
+      expect(rope.apply(given, { ...at, output })).toBe(output);
+      expect(given.data).toEqual(input.data);
+      expectAccurate(output.data, truth.data, float32.data);
+      expect(rope.apply(given, at)).toBe(given);
+      expect(given.data).toEqual(output.data);
+    });
+    expect(runtime.memory.usedBytes).toBe(0);
+  }
+
+  it.each(['half', 'interleaved'] as const)('rotary embedding, style %s', (style) => {
+    for (const headDim of [2, 40, 58, 64, 80, 96, 110, 128, 256]) check([2, 3, 9, headDim], { style });
+    for (const length of [0, 1, 2, 65]) check([1, 2, length, 6], { style, offset: 7 });
+    for (const rotaryDim of [0, 2, 20, 40]) check([2, 2, 9, 41], { style, rotaryDim, base: 500 });
+    check([2, 3, 9, 16], { style, layout: 'bshd', offset: 1e5 });
+    check([0, 3, 9, 16], { style });
+  });
+
+  it('rotary embedding at positions of its own, fractions among them', () => {
+    const shared = { shape: [9], data: Float64Array.from([5, 0, 3, 3, 1e6, -7, 0.5, 2, 1]) };
+    const perBatch = { shape: [2, 9], data: Float64Array.from({ length: 18 }, (_, i) => (i * 37) % 101) };
+    for (const layout of ['bhsd', 'bshd'] as const) {
+      const shape = layout === 'bhsd' ? [2, 3, 9, 16] : [2, 9, 3, 16];
+      for (const positions of [shared, perBatch]) check(shape, { layout, positions, rotaryDim: 12 });
+    }
+  });
+
+  it.each(scalings)('rotary embedding scaled: $type', (scaling) => {
+    check([1, 2, 40, 40], { scaling });
+    check([1, 2, 40, 48], { scaling, rotaryDim: 40, style: 'interleaved', offset: 100 });
+  });
+
+  it('rotary embedding by given tables', () => {
+    const positions = [3, 0, 2, 2, 1, 3];
+    const { cos, sin } = rotaryTable([0, 1, 2, 3], { rotaryDim: 8 });
+    for (const style of ['half', 'interleaved'] as const) {
+      const input = random([2, 2, 3, 11], 4);
+      const given = { style, rotaryDim: 8, positions: { shape: [2, 3], data: positions } };
+      runtime.scope(() => {
+        const output = runtime.empty(input.shape);
+        const tables = { cos: upload(runtime, cos), sin: upload(runtime, sin) };
+        applyRotaryTables(upload(runtime, input), tables, { style, positions, output });
+        const truth = rotaryEmbedding(input, given).data;
+        expectAccurate(output.data, truth, rotaryEmbedding(input, { ...given, precision: 'float32' }).data);
+      });
+    }
+  });
+
+  it.each(['interleaved', 'concatenated'] as const)('sinusoidal encoding, layout %s', (layout) => {
+    for (const dim of [1, 2, 3, 4, 5, 63, 64, 65, 128]) {
+      for (const given of [
+        { length: 70 },
+        { length: 3, offset: 1e6, base: 500 },
+        { length: 2, offset: -0.5 },
+        { length: 0 },
+      ]) {
+        const options = { dim, layout, ...given };
+        runtime.scope(() => {
+          const table = sinusoidalEncoding(runtime, options);
+          expect(table.shape).toEqual([given.length, dim]);
+          const float32 = referenceSinusoidal({ ...options, precision: 'float32' });
+          expectAccurate(table.data, referenceSinusoidal(options).data, float32.data);
+        });
+      }
+    }
+    expect(runtime.memory.usedBytes).toBe(0);
+  });
+});
+
+it('alibiSlopes are those of the reference, in float32', () => {
+  for (let heads = 1; heads <= 40; heads++) {
+    expect(alibiSlopes(heads)).toEqual(Float32Array.from(referenceSlopes(heads)));
+  }
+});
