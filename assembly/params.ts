@@ -43,3 +43,9 @@ export const enum Table {
 
 /** Queries in one task, in groups of 8 that share the vector lanes. */
 export const enum Block { queries = 64, lanes = 8, keys = 128 }
+
+/**
+ * Kernels that compute a job task by task (assembly/pool.ts). A task must not write what a task reads, but its own scratch:
+ * if a worker dies, the tasks of its job are done again.
+ */
+export const enum Task { flash = 0, scores, linear }

@@ -1,4 +1,4 @@
-import { Attention, Block } from '../../assembly/params.ts';
+import { Attention, Block, Task } from '../../assembly/params.ts';
 import type { Tensor } from '../tensor.ts';
 import { broadcastStrides, sizesOf } from './mask.ts';
 import { outputShape, type Problem, stridesOf } from './options.ts';
@@ -69,7 +69,9 @@ export function launch(driver: Driver, problem: Problem, output: Tensor, lse?: T
       reals.set([problem.softcap, unit], Attention.softcap);
       new DataView(runtime.buffer).setFloat64(params + Attention.scale * 4, problem.scale * unit, true);
       set(Attention.planStarts, starts, runs, plan.batchStride, plan.headStride);
-      runtime.run(driver, params, batch * heads * Math.ceil(queries / Block.queries));
+      const task = driver === 'flash' ? Task.flash : Task.scores;
+      const work = batch * heads * queries * problem.keys * (problem.headDim + problem.valueDim);
+      runtime.run(task, params, batch * heads * Math.ceil(queries / Block.queries), work);
     },
   );
 }

@@ -1,4 +1,4 @@
-import { Block, Linear } from '../../assembly/params.ts';
+import { Block, Linear, Task } from '../../assembly/params.ts';
 import { checkSameShape, checkTensor, wrongKind, wrongValue } from '../check.ts';
 import { Tensor } from '../tensor.ts';
 
@@ -36,7 +36,7 @@ export function linear(input: Tensor, weight: Tensor, bias?: Tensor): Tensor {
     runtime.withScratch([Linear.words * 4], (params) => {
       const words = [output.address, input.address, weight.address, bias?.address ?? 0, rows, inFeatures, outFeatures];
       new Int32Array(runtime.buffer, params, Linear.words).set(words);
-      runtime.run('linear', params, Math.ceil(rows / Block.queries));
+      runtime.run(Task.linear, params, Math.ceil(rows / Block.queries), rows * inFeatures * outFeatures);
     });
     return output;
   });

@@ -1,48 +1,76 @@
-import { bytesPerElement, checkDType, checkShape, type DType, wrongKind, wrongValue } from '../check.ts';
+import type { Task } from '../../assembly/params.ts';
+import {
+  bytesPerElement,
+  checkDType,
+  checkInteger,
+  checkOneOf,
+  checkShape,
+  type DType,
+  wrongKind,
+  wrongValue,
+} from '../check.ts';
 import { Tensor } from '../tensor.ts';
 import { Allocator } from './allocator.ts';
-import { type Build, compileBuild, compileSource, instantiate, type Kernels, type ModuleSource } from './load.ts';
+import {
+  type Build,
+  compileBuild,
+  compileBytes,
+  fetchModule,
+  instantiate,
+  type Kernels,
+  type ModuleSource,
+} from './load.ts';
+import { chooseThreads, Pool } from './pool.ts';
 
 export type RuntimeOptions = {
   /** `'auto'` (default): relaxed SIMD where the engine has it, plain SIMD otherwise. */
   build?: Build | 'auto';
-  /** Threads; only 1 for now, and `'auto'` means 1. */
+  /**
+   * Threads that compute, the caller's among them; default 1. `'auto'`: one a core, at most 8, and 1 where there can be no more
+   * (`runtime.threadsReason` tells why); its workers start in the background. With more than 1 thread, linear memory is a
+   * SharedArrayBuffer.
+   */
   threads?: number | 'auto';
-  /** Linear memory in bytes: default 1 MiB to begin with, at most 4 GiB. */
+  /** Makes the workers, from `wasm-attention/worker`, where a content security policy forbids blob: workers. */
+  createWorker?: () => Worker;
+  /** Linear memory in bytes: default 1 MiB to begin with, at most 4 GiB (shared: as much of it as the engine reserves). */
   memory?: { initialBytes?: number; maximumBytes?: number };
   /** A module of one's own instead of the ones inside the package; `build` then names what it is. */
   module?: ModuleSource;
 };
-
-/** Kernels that compute one task a call. */
-export type TaskKernel = 'flash' | 'scores' | 'linear';
 
 const PAGE = 65536;
 const LIMIT = 65536 * PAGE;
 
 /** One instance of the kernels with its linear memory. */
 export class Runtime {
-  readonly threads = 1;
   readonly kernels: Kernels;
   readonly allocator: Allocator;
+  readonly pool: Pool;
   #scopes: Set<Tensor>[] = [];
   #disposed = false;
 
   constructor(
     readonly build: Build,
     module: WebAssembly.Module,
-    { initialBytes = 1 << 20, maximumBytes = LIMIT }: { initialBytes?: number; maximumBytes?: number } = {},
+    chosen: { threads: number; reason?: string },
+    options: RuntimeOptions,
   ) {
-    const pages = (name: string, bytes: number) => {
-      if (!(bytes >= PAGE && bytes <= LIMIT))
-        throw wrongValue('createRuntime', name, `is ${bytes}, not from ${PAGE} to ${LIMIT}`);
-      return Math.floor(bytes / PAGE);
-    };
-    const maximum = pages('memory.maximumBytes', maximumBytes);
-    const initial = Math.min(pages('memory.initialBytes', initialBytes), maximum);
-    const memory = new WebAssembly.Memory({ initial, maximum });
-    this.kernels = instantiate(module, memory);
-    this.allocator = new Allocator(memory, this.kernels.heapBase.value, maximum * PAGE);
+    const memory = createMemory(chosen.threads > 1, options.memory);
+    this.kernels = instantiate(module, memory.memory);
+    this.allocator = new Allocator(memory.memory, this.kernels.heapBase.value, memory.maximumBytes);
+    this.pool = new Pool(this.kernels, { module, memory: memory.memory }, chosen, options.createWorker);
+    forgotten?.register(this, this.pool);
+  }
+
+  /** Threads that compute: 1 where `'auto'` found no more. */
+  get threads(): number {
+    return this.pool.threads;
+  }
+
+  /** Why there are fewer threads than one might expect, in words; undefined where all were started. */
+  get threadsReason(): string | undefined {
+    return this.pool.reason;
   }
 
   get disposed(): boolean {
@@ -143,11 +171,15 @@ export class Runtime {
     }
   }
 
-  /** Runs a kernel's tasks, with the scratch that it says it needs. */
-  run(kernel: TaskKernel, params: number, tasks: number): void {
-    const bytes = this.kernels[`${kernel}ScratchBytes`](params);
-    this.withScratch([bytes], (scratch) => {
-      for (let task = 0; task < tasks; task++) this.kernels[kernel](params, task, scratch);
+  /**
+   * Runs a kernel's tasks on all threads, with the scratch that it says it needs.
+   * @param work multiply-adds of all tasks together: a small job stays on this thread
+   */
+  run(kernel: Task, params: number, tasks: number, work: number): void {
+    const threads = this.pool.threadsFor(tasks, work);
+    const bytes = Math.ceil(this.kernels.scratchBytes(kernel, params) / 64) * 64;
+    this.withScratch([bytes * threads], (scratch) => {
+      this.pool.run(kernel, params, tasks, scratch, bytes, threads);
     });
   }
 
@@ -158,6 +190,7 @@ export class Runtime {
   dispose(): void {
     this.checkLive('dispose');
     this.#disposed = true;
+    this.pool.close('the runtime was disposed');
   }
 
   [Symbol.dispose](): void {
@@ -165,39 +198,86 @@ export class Runtime {
   }
 }
 
-function checkOptions({ build = 'auto', threads = 'auto' }: RuntimeOptions): void {
-  if (!['auto', 'simd', 'relaxed'].includes(build))
-    throw wrongKind('createRuntime', 'build', "'auto', 'simd' or 'relaxed'", build);
-  if (threads !== 'auto' && threads !== 1) {
-    throw wrongValue('createRuntime', 'threads', `is ${threads}, but this version runs on 1 thread`);
+/** Ends the workers of a runtime that nobody holds or disposed. */
+const forgotten =
+  typeof FinalizationRegistry === 'function'
+    ? new FinalizationRegistry<Pool>((pool) => pool.close('the runtime was collected'))
+    : undefined;
+
+function createMemory(shared: boolean, { initialBytes = 1 << 20, maximumBytes }: RuntimeOptions['memory'] = {}) {
+  let maximum = Math.floor((maximumBytes ?? LIMIT) / PAGE);
+  const initial = Math.min(Math.floor(initialBytes / PAGE), maximum);
+  for (;;) {
+    try {
+      const memory = new WebAssembly.Memory({ initial, maximum, shared });
+      return { memory, maximumBytes: maximum * PAGE };
+    } catch (error) {
+      // Shared memory cannot move when it grows: some engines (iOS) reserve its maximum at once, and may not have 4 GiB.
+      maximum = Math.floor(maximum / 2);
+      if (!shared || maximumBytes !== undefined || maximum < initial) throw error;
+    }
+  }
+}
+
+function checkOptions({ build = 'auto', threads = 1, memory = {}, createWorker }: RuntimeOptions): void {
+  const where = 'createRuntime';
+  checkOneOf(where, 'build', build, ['auto', 'simd', 'relaxed']);
+  if (threads !== 'auto') {
+    if (typeof threads !== 'number') throw wrongKind(where, 'threads', "a number or 'auto'", threads);
+    checkInteger(where, 'threads', threads, 1);
+  }
+  if (createWorker !== undefined && typeof createWorker !== 'function')
+    throw wrongKind(where, 'createWorker', 'a function', createWorker);
+  for (const name of ['initialBytes', 'maximumBytes'] as const) {
+    const bytes = memory[name];
+    if (bytes !== undefined && !(bytes >= PAGE && bytes <= LIMIT))
+      throw wrongValue(where, `memory.${name}`, `is ${bytes}, not from ${PAGE} to ${LIMIT}`);
   }
 }
 
 /**
- * Makes a runtime: kernels and their linear memory.
- * @throws Error where the engine has no WebAssembly SIMD, or not the build that was asked for.
+ * Makes a runtime: kernels, their linear memory and their threads. With a number of threads it resolves when all are ready.
+ * @throws Error where the engine has no WebAssembly SIMD, or not the build or the threads that were asked for.
  */
 export async function createRuntime(options: RuntimeOptions = {}): Promise<Runtime> {
   checkOptions(options);
-  if (options.module === undefined) return createRuntimeSync(options);
-  return createRuntimeSync({ ...options, module: await compileSource(options.module) });
+  const { module, threads = 1 } = options;
+  const runtime = createRuntimeSync(module === undefined ? options : { ...options, module: await fetchModule(module) });
+  if (threads === 'auto' || threads === 1) return runtime;
+  await runtime.pool.started();
+  if (runtime.threads === threads) return runtime;
+  runtime.pool.close(runtime.threadsReason ?? '');
+  throw noThreads(threads, runtime.threadsReason);
 }
 
-/** `createRuntime` without a promise; `module` must be compiled or be bytes. */
+/** `createRuntime` without a promise; `module` must be compiled or be bytes. Workers join when they are ready. */
 export function createRuntimeSync(options: RuntimeOptions = {}): Runtime {
   checkOptions(options);
-  const { build = 'auto', module, memory } = options;
+  const { threads = 1 } = options;
+  const chosen = chooseThreads(threads, options.createWorker);
+  if (chosen.threads === 1 && threads !== 'auto' && threads > 1) throw noThreads(threads, chosen.reason);
+  if (chosen.threads > 1) {
+    try {
+      return new Runtime(...compile(options, true), chosen, options);
+    } catch (error) {
+      if (threads !== 'auto') throw noThreads(threads, error);
+      chosen.reason = String(error);
+    }
+  }
+  return new Runtime(...compile(options, false), { threads: 1, reason: chosen.reason }, options);
+}
+
+function noThreads(threads: number, reason: unknown): Error {
+  return new Error(`createRuntime: ${threads} threads cannot be had: ${reason}`, { cause: reason });
+}
+
+function compile({ build = 'auto', module }: RuntimeOptions, shared: boolean): [Build, WebAssembly.Module] {
   if (module === undefined) {
-    const chosen = compileBuild(build);
-    return new Runtime(chosen.build, chosen.module, memory);
+    const chosen = compileBuild(build, shared);
+    return [chosen.build, chosen.module];
   }
-  const isBytes = module instanceof ArrayBuffer || ArrayBuffer.isView(module);
-  if (!isBytes && !(module instanceof WebAssembly.Module)) {
-    throw wrongKind('createRuntimeSync', 'module', 'a WebAssembly.Module or its bytes', module);
-  }
-  return new Runtime(
-    build === 'auto' ? 'simd' : build,
-    isBytes ? new WebAssembly.Module(module as BufferSource) : module,
-    memory,
-  );
+  const name = build === 'auto' ? 'simd' : build;
+  if (module instanceof WebAssembly.Module) return [name, module];
+  if (module instanceof ArrayBuffer || ArrayBuffer.isView(module)) return [name, compileBytes(module, shared)];
+  throw wrongKind('createRuntimeSync', 'module', 'a WebAssembly.Module or its bytes', module);
 }
