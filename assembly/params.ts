@@ -49,3 +49,6 @@ export const enum Block { queries = 64, lanes = 8, keys = 128 }
  * if a worker dies, the tasks of its job are done again.
  */
 export const enum Task { flash = 0, scores, linear }
+
+/** The job that all threads work on, in the words below the heap. `remaining` tasks are not taken (≤ 0: none), `unfinished` ones not computed. */
+export const enum Job { generation = 0, remaining, unfinished, failed, kernel, params, scratch, scratchBytes, words }

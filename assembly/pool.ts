@@ -1,12 +1,9 @@
-import { Task } from './params';
+import { Job, Task } from './params';
 import { flash, flashScratchBytes } from './flash';
 import { linear, linearScratchBytes } from './linear';
 import { scores, scoresScratchBytes } from './scores';
 
 // Runs the tasks of a job on the caller and on the workers that wait for one. All threads take tasks off one atomic counter.
-
-/** The job, one 32-bit word a field. `remaining` tasks are not taken (≤ 0: none), `unfinished` ones are not computed. */
-const enum Job { generation = 0, remaining, unfinished, failed, kernel, params, scratch, scratchBytes, words }
 
 // The job lies below the allocator's first byte and in no data segment: active segments run again whenever a worker
 // instantiates the module on the same memory. So static data must be constants, written over themselves.

@@ -8,6 +8,7 @@ const MOST_AUTO_THREADS = 8;
 const LEAST_SHARED_WORK = 1 << 20;
 /** Waits of 0.1 s for a worker that computes, plus 10 × the time that the caller has computed: then it is taken for dead. */
 const PATIENCE = 100;
+const START_TIMEOUT = 30_000;
 
 /** How many threads to start; `reason` says why there is only one. */
 export function chooseThreads(
@@ -28,7 +29,8 @@ export class Pool {
   patience = PATIENCE;
   /** One entry a worker, undefined once it ended: its scratch stays its own. */
   readonly workers: (Thread | undefined)[] = [];
-  readonly #started: Promise<void>;
+  readonly #started: Promise<unknown>;
+  #closed = () => {};
   readonly #maySleep = maySleep();
 
   constructor(
@@ -39,7 +41,10 @@ export class Pool {
   ) {
     this.reason = reason;
     const starts = Array.from({ length: threads - 1 }, (_, i) => this.#start({ ...job, thread: i + 1 }, createWorker));
-    this.#started = Promise.all(starts).then(() => {});
+    const closed = new Promise<void>((resolve) => {
+      this.#closed = resolve;
+    });
+    this.#started = Promise.race([closed, Promise.all(starts)]);
   }
 
   /** Threads that compute: the caller's, and workers that are ready or about to be. */
@@ -53,9 +58,11 @@ export class Pool {
   }
 
   /** Resolves when all workers wait for work or have failed; a process may not end before. */
-  async started(): Promise<void> {
+  async started(milliseconds = START_TIMEOUT): Promise<void> {
     for (const worker of this.#alive()) worker.ref();
+    const timer = setTimeout(() => this.close('a worker did not start in time'), milliseconds);
     await this.#started;
+    clearTimeout(timer);
     for (const worker of this.#alive()) worker.unref();
   }
 
@@ -85,6 +92,7 @@ export class Pool {
     this.reason = reason;
     for (const worker of this.#alive()) worker.terminate();
     this.workers.fill(undefined);
+    this.#closed();
   }
 
   /** Waits for the workers' last tasks: false where one of them was not computed. */

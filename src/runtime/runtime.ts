@@ -28,7 +28,7 @@ export type RuntimeOptions = {
   /**
    * Threads that compute, the caller's among them; default 1. `'auto'`: one a core, at most 8, and 1 where there can be no more
    * (`runtime.threadsReason` tells why); its workers start in the background. With more than 1 thread, linear memory is a
-   * SharedArrayBuffer.
+   * SharedArrayBuffer, which some functions of the platform refuse (TextDecoder, for one): `tensor.toArray()` copies out of it.
    */
   threads?: number | 'auto';
   /** Makes the workers, from `wasm-attention/worker`, where a content security policy forbids blob: workers. */
@@ -260,15 +260,16 @@ export function createRuntimeSync(options: RuntimeOptions = {}): Runtime {
     try {
       return new Runtime(...compile(options, true), chosen, options);
     } catch (error) {
-      if (threads !== 'auto') throw noThreads(threads, error);
-      chosen.reason = String(error);
+      const unshared = error instanceof WebAssembly.LinkError && options.module instanceof WebAssembly.Module;
+      chosen.reason = unshared ? 'the module was compiled for unshared memory: give its bytes instead' : String(error);
+      if (threads !== 'auto') throw noThreads(threads, chosen.reason);
     }
   }
   return new Runtime(...compile(options, false), { threads: 1, reason: chosen.reason }, options);
 }
 
-function noThreads(threads: number, reason: unknown): Error {
-  return new Error(`createRuntime: ${threads} threads cannot be had: ${reason}`, { cause: reason });
+function noThreads(threads: number, reason: string | undefined): Error {
+  return new Error(`createRuntime: ${threads} threads cannot be had: ${reason}`);
 }
 
 function compile({ build = 'auto', module }: RuntimeOptions, shared: boolean): [Build, WebAssembly.Module] {
