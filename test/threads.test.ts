@@ -11,10 +11,11 @@ import {
   linear,
   masks,
   type Runtime,
-  type RuntimeOptions,
   scaledDotProductAttention,
 } from 'wasm-attention';
 import { Job, Linear, Task } from '../assembly/params.ts';
+import { chooseThreads } from '../src/runtime/pool.ts';
+import type { WebWorker } from '../src/runtime/worker.ts';
 import { builds, random, upload } from './support.ts';
 
 const EVERYTHING = Number.POSITIVE_INFINITY;
@@ -143,7 +144,7 @@ describe('asking for threads', () => {
     runtime.dispose();
   });
 
-  it.each([0, -1, 1.5, Number.NaN, EVERYTHING])('refuses %d', async (threads) => {
+  it.each([0, -1, 1.5, 1e6, Number.NaN, EVERYTHING])('refuses %d', async (threads) => {
     await expect(createRuntime({ threads })).rejects.toThrow(RangeError);
   });
 
@@ -165,6 +166,18 @@ describe('asking for threads', () => {
     runtime.dispose();
     await expect(createRuntime({ threads: 2 })).rejects.toThrow(reason);
     expect(() => createRuntimeSync({ threads: 2 })).toThrow(/^createRuntime: 2 threads cannot be had: /);
+  });
+
+  it.each([
+    [1, { threads: 1, reason: 'this machine has 1 core' }],
+    [6, { threads: 6, reason: undefined }],
+    [64, { threads: 8, reason: undefined }],
+  ])("'auto' on %d cores is %o", (cores, chosen) => {
+    const os = { availableParallelism: () => cores };
+    const real = process.getBuiltinModule;
+    const getBuiltinModule = (name: string) => (name === 'node:os' ? os : real(name));
+    vi.stubGlobal('process', { getBuiltinModule });
+    expect(chooseThreads('auto')).toEqual(chosen);
   });
 
   it('needs the bytes of a module that was compiled for unshared memory', async () => {
@@ -358,18 +371,19 @@ function scratchFor(runtime: Runtime, params: number): [scratch: number, bytes: 
 }
 
 /** A Web Worker, as `createWorker` returns them, made of a worker thread that runs `body` with its `job`. */
-function fakeWebWorker(body: string): ReturnType<NonNullable<RuntimeOptions['createWorker']>> {
+function fakeWebWorker(body: string): WebWorker {
   const thread = new NodeWorker(
     `const { parentPort } = require('node:worker_threads');
      const post = (message) => parentPort.postMessage(message);
      parentPort.once('message', (job) => { ${body} });`,
     { eval: true },
   );
-  const worker = {
-    postMessage: (job: unknown) => thread.postMessage(job),
+  const wrap = { message: (data: unknown) => ({ data }), error: (error: Error) => error, messageerror: () => ({}) };
+  return {
+    postMessage: (job) => thread.postMessage(job),
     terminate: () => thread.terminate(),
-  } as unknown as Worker;
-  thread.on('message', (data) => worker.onmessage?.({ data } as MessageEvent));
-  thread.on('error', (error) => worker.onerror?.({ message: error.message } as ErrorEvent));
-  return worker;
+    addEventListener: (type, listener) => {
+      thread.on(type, (value) => listener(wrap[type as keyof typeof wrap](value)));
+    },
+  };
 }

@@ -1,11 +1,11 @@
 import type { Task } from '../../assembly/params.ts';
 import type { Kernels } from './load.ts';
-import { cores, type Job, startThread, type Thread, whyNoThreads } from './worker.ts';
+import { cores, type Job, startThread, type Thread, type WebWorker, whyNoThreads } from './worker.ts';
 
 /** More threads share one memory bus: 'auto' leaves a big machine's other cores to others. */
 const MOST_AUTO_THREADS = 8;
-/** Multiply-adds of a job below which it stays on the caller's thread: 50 µs or so, twice what waking a worker takes. */
-const LEAST_SHARED_WORK = 1 << 20;
+/** Multiply-adds of a job below which it stays on the caller's thread: 0.1 ms or so, where a second one begins to gain (measured). */
+const LEAST_SHARED_WORK = 1 << 21;
 /** Waits of 0.1 s for a worker that computes, plus 10 × the time that the caller has computed: then it is taken for dead. */
 const PATIENCE = 100;
 const START_TIMEOUT = 30_000;
@@ -13,7 +13,7 @@ const START_TIMEOUT = 30_000;
 /** How many threads to start; `reason` says why there is only one. */
 export function chooseThreads(
   threads: number | 'auto',
-  createWorker?: () => Worker,
+  createWorker?: () => WebWorker,
 ): { threads: number; reason?: string } {
   if (threads === 1) return { threads, reason: '1 thread was asked for' };
   const reason = whyNoThreads(createWorker);
@@ -37,7 +37,7 @@ export class Pool {
     readonly kernels: Kernels,
     job: Omit<Job, 'thread'>,
     { threads, reason }: { threads: number; reason?: string },
-    createWorker?: () => Worker,
+    createWorker?: () => WebWorker,
   ) {
     this.reason = reason;
     const starts = Array.from({ length: threads - 1 }, (_, i) => this.#start({ ...job, thread: i + 1 }, createWorker));
@@ -112,7 +112,7 @@ export class Pool {
     return this.workers.filter((worker) => worker !== undefined);
   }
 
-  #start(job: Job, createWorker?: () => Worker): Promise<void> {
+  #start(job: Job, createWorker?: () => WebWorker): Promise<void> {
     const at = job.thread - 1;
     return new Promise((resolve) => {
       const onEnd = (reason: string) => {

@@ -21,6 +21,7 @@ import {
   type ModuleSource,
 } from './load.ts';
 import { chooseThreads, Pool } from './pool.ts';
+import type { WebWorker } from './worker.ts';
 
 export type RuntimeOptions = {
   /** `'auto'` (default): relaxed SIMD where the engine has it, plain SIMD otherwise. */
@@ -32,7 +33,7 @@ export type RuntimeOptions = {
    */
   threads?: number | 'auto';
   /** Makes the workers, from `wasm-attention/worker`, where a content security policy forbids blob: workers. */
-  createWorker?: () => Worker;
+  createWorker?: () => WebWorker;
   /** Linear memory in bytes: default 1 MiB to begin with, at most 4 GiB (shared: as much of it as the engine reserves). */
   memory?: { initialBytes?: number; maximumBytes?: number };
   /** A module of one's own instead of the ones inside the package; `build` then names what it is. */
@@ -41,6 +42,7 @@ export type RuntimeOptions = {
 
 const PAGE = 65536;
 const LIMIT = 65536 * PAGE;
+const MOST_THREADS = 256;
 
 /** One instance of the kernels with its linear memory. */
 export class Runtime {
@@ -225,6 +227,7 @@ function checkOptions({ build = 'auto', threads = 1, memory = {}, createWorker }
   if (threads !== 'auto') {
     if (typeof threads !== 'number') throw wrongKind(where, 'threads', "a number or 'auto'", threads);
     checkInteger(where, 'threads', threads, 1);
+    if (threads > MOST_THREADS) throw wrongValue(where, 'threads', `is ${threads}, more than ${MOST_THREADS}`);
   }
   if (createWorker !== undefined && typeof createWorker !== 'function')
     throw wrongKind(where, 'createWorker', 'a function', createWorker);

@@ -1,7 +1,15 @@
-export type Thread = { ref(): void; unref(): void; terminate(): void };
+export type Thread = { ref(): void; unref(): void; terminate(): unknown };
 
 /** What a worker gets: everything else is in the memory. `thread` 0 is the caller. */
 export type Job = { module: WebAssembly.Module; memory: WebAssembly.Memory; thread: number };
+
+/** What is used of a Web Worker. */
+export type WebWorker = {
+  postMessage(message: unknown): void;
+  terminate(): unknown;
+  // biome-ignore lint/suspicious/noExplicitAny: the event types of whatever library the reader compiles with
+  addEventListener(type: string, listener: (event: any) => void): void;
+};
 
 type Events = { onReady(): void; onEnd(reason: string): void };
 
@@ -48,7 +56,7 @@ export function cores(): number {
 }
 
 /** Why this place has no threads; undefined where it has. */
-export function whyNoThreads(createWorker?: () => Worker): string | undefined {
+export function whyNoThreads(createWorker?: () => WebWorker): string | undefined {
   // Chromium and Firefox give shared memory without isolation, but refuse to post it; WebKit can be isolated without having it.
   if (globalThis.crossOriginIsolated === false)
     return 'the page is not cross-origin isolated, so it may not share memory (it needs the COOP and COEP headers)';
@@ -58,7 +66,7 @@ export function whyNoThreads(createWorker?: () => Worker): string | undefined {
 }
 
 /** Starts a worker on `job`. @throws what the platform throws where it refuses workers */
-export function startThread(job: Job, events: Events, createWorker?: () => Worker): Thread {
+export function startThread(job: Job, events: Events, createWorker?: () => WebWorker): Thread {
   const threads = createWorker ? undefined : builtin<WorkerThreads>('node:worker_threads');
   return threads ? startNode(threads, job, events) : startWeb(job, events, createWorker);
 }
@@ -73,14 +81,14 @@ function startNode({ Worker }: WorkerThreads, job: Job, { onReady, onEnd }: Even
   return worker;
 }
 
-function startWeb(job: Job, { onReady, onEnd }: Events, createWorker = createBlobWorker): Thread {
+function startWeb(job: Job, { onReady, onEnd }: Events, createWorker: () => WebWorker = createBlobWorker): Thread {
   const worker = createWorker();
-  worker.onmessage = ({ data }) => (data === 'ready' ? onReady() : onEnd(data));
-  worker.onerror = (event) => {
+  worker.addEventListener('message', ({ data }: { data: string }) => (data === 'ready' ? onReady() : onEnd(data)));
+  worker.addEventListener('error', (event: { message?: string; preventDefault?(): void }) => {
     event.preventDefault?.();
     onEnd(event.message || "the worker's script was refused (a content security policy?)");
-  };
-  worker.onmessageerror = () => onEnd('the module could not be sent to a worker');
+  });
+  worker.addEventListener('messageerror', () => onEnd('the module could not be sent to a worker'));
   worker.postMessage(job);
   return { ref() {}, unref() {}, terminate: () => worker.terminate() };
 }
