@@ -80,7 +80,7 @@ function expectShared(runtime: Runtime): void {
     run(kernel, params, tasks, scratch, bytes, threads);
     written ||= words.subarray(bytes / 4).some((word) => word !== -1);
   };
-  for (let i = 0; i < 1000 && !written; i++) compute(runtime);
+  for (let i = 0; i < 200 && !written; i++) compute(runtime);
   pool.run = run;
   expect(written).toBe(true);
 }
@@ -337,8 +337,12 @@ describe('the end', () => {
   });
 
   const programs: [string, string, number][] = [
-    ['with an idle pool', 'compute(await createRuntime({ threads: 3 }));', 0],
-    ['while the workers start', "compute(createRuntimeSync({ threads: 3 })); createRuntime({ threads: 'auto' });", 0],
+    ['with an idle pool', 'globalThis.kept = await createRuntime({ threads: 3 }); compute(kept);', 0],
+    [
+      'while the workers start',
+      "globalThis.kept = createRuntimeSync({ threads: 3 }); compute(kept); createRuntime({ threads: 'auto' });",
+      0,
+    ],
     ['after dispose', 'const runtime = await createRuntime({ threads: 2 }); compute(runtime); runtime.dispose();', 0],
     ['by process.exit', 'compute(await createRuntime({ threads: 2 })); process.exit(3);', 3],
     ['by an exception', 'compute(await createRuntime({ threads: 2 })); throw new Error("end");', 1],
