@@ -62,3 +62,12 @@ export const enum Table {
 
 /** Rows in one task, in groups of 8 that share the vector lanes, and the most keys in a tile (a multiple of 4 and 6). */
 export const enum Block { queries = 64, lanes = 8, keys = 120 }
+
+/**
+ * Kernels that compute a job task by task (assembly/pool.ts). A task must not write what a task reads, but its own scratch:
+ * if a worker dies, the tasks of its job are done again.
+ */
+export const enum Kernel { flash = 0, scores, linear, append }
+
+/** The job that all threads work on, in the words below the heap. `remaining` tasks are not taken (≤ 0: none), `unfinished` ones not computed. */
+export const enum Job { generation = 0, remaining, unfinished, failed, kernel, params, scratch, scratchBytes, words }

@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { build } from 'esbuild';
+import { withShared } from '../src/runtime/shared.ts';
+import { program } from '../src/runtime/worker.ts';
 
 const run = (command: string, ...args: string[]) =>
   execFileSync('npx', ['--no-install', command, ...args], { stdio: 'inherit' });
@@ -35,7 +37,10 @@ async function javascript(): Promise<void> {
     mainFields: ['module', 'main'],
     logLevel: 'warning',
   });
-  for (const target of ['simd', 'relaxed']) copyFileSync(`build/${target}.wasm`, `dist/${target}.wasm`);
+  // Unshared: whoever imports a compiled module (an edge platform) has one thread.
+  for (const target of ['simd', 'relaxed'])
+    writeFileSync(`dist/${target}.wasm`, withShared(readFileSync(`build/${target}.wasm`), false));
+  writeFileSync('dist/worker.js', program);
   run('tsc', '--project', 'scripts/declarations.json');
 }
 

@@ -74,7 +74,8 @@ export function checkOptions(where: string, options: unknown, known: ReadonlySet
 
 export function checkOneOf(where: string, name: string, value: unknown, allowed: readonly string[]): void {
   if (!allowed.includes(value as string)) {
-    throw wrongKind(where, name, allowed.map((item) => `'${item}'`).join(' or '), value);
+    const quoted = allowed.map((item) => `'${item}'`);
+    throw wrongKind(where, name, `${quoted.slice(0, -1).join(', ')} or ${quoted.at(-1)}`, value);
   }
 }
 

@@ -15,6 +15,7 @@ export {
 } from './position/rope.ts';
 export { sinusoidalEncoding } from './position/sinusoidal.ts';
 export type { RotaryScaling } from './reference/rope.ts';
+export { createRuntime, createRuntimeSync, type RuntimeOptions } from './runtime/create.ts';
 export type { Build, ModuleSource } from './runtime/load.ts';
-export { createRuntime, createRuntimeSync, type Runtime, type RuntimeOptions } from './runtime/runtime.ts';
+export type { Runtime } from './runtime/runtime.ts';
 export { Tensor, type TensorData } from './tensor.ts';

@@ -22,7 +22,7 @@ describe('RotaryEmbedding', () => {
       'scaling type',
       scaled({ type: 'su' }),
       TypeError,
-      /"scaling.type" must be 'linear' or .*'longrope', but it is 'su'/,
+      /"scaling.type" must be 'linear', .*'longrope', but it is 'su'/,
     ],
     ['scaling null', scaled(null), TypeError, /"scaling.type" must be/],
     ['no factor', scaled({ type: 'linear' }), RangeError, /"scaling" \(linear\) gives frequencies that are not finite/],

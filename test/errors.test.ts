@@ -120,7 +120,7 @@ describe.each<[string, (q: Loose, k: Loose, v: Loose, options?: Loose) => unknow
   if (weights) {
     refuses([
       ['output', option({ output }), TypeError, /"output" is not an option/],
-      ['stage', option({ stage: 'softmax' }), TypeError, /"stage" must be 'scores' or/],
+      ['stage', option({ stage: 'softmax' }), TypeError, /"stage" must be 'scores',/],
     ]);
   } else {
     const into = (tensor: Loose) => call(query, key, value, { output: tensor });

@@ -1,4 +1,4 @@
-import { Attention, Block } from '../../assembly/params.ts';
+import { Attention, Block, Kernel } from '../../assembly/params.ts';
 import { tallMicroKernels } from '../runtime/features.ts';
 import type { Tensor } from '../tensor.ts';
 import { broadcastStrides, sizesOf } from './mask.ts';
@@ -79,7 +79,13 @@ export function launch(driver: Driver, problem: Problem, output: Tensor, lse?: T
       set(Attention.planStarts, starts, runs, plan.batchStride, plan.headStride, 1);
       set(Attention.tileKeys, tileKeys(problem, headsPerTask), Number(tallMicroKernels));
       const blocks = Math.ceil(queries / Block.queries);
-      runtime.run(driver, params, ((batch * heads) / headsPerTask) * blocks);
+      const work = batch * heads * queries * problem.keys * (problem.headDim + problem.valueDim);
+      runtime.run(
+        driver === 'flash' ? Kernel.flash : Kernel.scores,
+        params,
+        ((batch * heads) / headsPerTask) * blocks,
+        work,
+      );
     },
   );
 }

@@ -1,4 +1,4 @@
-import { Block, Linear } from '../../assembly/params.ts';
+import { Block, Kernel, Linear } from '../../assembly/params.ts';
 import { checkSameShape, checkTensor, wrongKind, wrongValue } from '../check.ts';
 import { tallMicroKernels } from '../runtime/features.ts';
 import { Tensor } from '../tensor.ts';
@@ -43,7 +43,7 @@ export function linear(input: Tensor, weight: Tensor, bias?: Tensor): Tensor {
       const tensors = [output.address, input.address, weight.address, bias?.address ?? 0];
       const words = [...tensors, rows, inFeatures, outFeatures, Number(tallMicroKernels)];
       new Int32Array(runtime.buffer, params, Linear.words).set(words);
-      runtime.run('linear', params, Math.ceil(rows / Block.queries));
+      runtime.run(Kernel.linear, params, Math.ceil(rows / Block.queries), rows * inFeatures * outFeatures);
     });
     return output;
   });

@@ -1,5 +1,7 @@
 import { instantiateSync } from '@assemblyscript/loader';
+import type { Kernel } from '../../assembly/params.ts';
 import { binaries } from './binaries.ts';
+import { withShared } from './shared.ts';
 
 export type Build = 'simd' | 'relaxed';
 export type ModuleSource = WebAssembly.Module | BufferSource | Response | URL | string;
@@ -7,13 +9,19 @@ export type ModuleSource = WebAssembly.Module | BufferSource | Response | URL | 
 /** The functions of `assembly/index.ts`; every address is a byte offset in linear memory. */
 export type Kernels = {
   heapBase: { value: number };
-  flash(params: number, task: number, scratch: number): void;
-  flashScratchBytes(params: number): number;
-  scores(params: number, task: number, scratch: number): void;
-  scoresScratchBytes(params: number): number;
+  scratchBytes(kernel: Kernel, params: number): number;
+  run(
+    kernel: Kernel,
+    params: number,
+    tasks: number,
+    scratch: number,
+    scratchBytes: number,
+    helpers: number,
+    maySleep: boolean,
+  ): number;
+  finish(maySleep: boolean): number;
+  abandon(): void;
   softmax(data: number, rows: number, length: number, sink: number): void;
-  linear(params: number, task: number, scratch: number): void;
-  linearScratchBytes(params: number): number;
   angles(params: number): void;
   rope(params: number, task: number): void;
   merge(
@@ -27,21 +35,22 @@ export type Kernels = {
   ): void;
 };
 
-const compiled = new Map<Build, WebAssembly.Module>();
+const compiled = new Map<string, WebAssembly.Module>();
 
 function decode(base64: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 }
 
 /** The best build that this engine compiles: the module itself is the feature test. */
-export function compileBuild(build: Build | 'auto'): { build: Build; module: WebAssembly.Module } {
+export function compileBuild(build: Build | 'auto', shared: boolean): { build: Build; module: WebAssembly.Module } {
   const candidates: Build[] = build === 'auto' ? ['relaxed', 'simd'] : [build];
   let reason: unknown;
   for (const candidate of candidates) {
     try {
-      let module = compiled.get(candidate);
-      module ??= new WebAssembly.Module(decode(binaries[candidate]));
-      compiled.set(candidate, module);
+      const name = `${candidate}, ${shared ? 'shared' : 'unshared'}`;
+      let module = compiled.get(name);
+      module ??= new WebAssembly.Module(withShared(decode(binaries[candidate]), shared));
+      compiled.set(name, module);
       return { build: candidate, module };
     } catch (error) {
       reason = error;
@@ -58,23 +67,25 @@ export function isModule(source: unknown): boolean {
   return Object.prototype.toString.call(source) === '[object WebAssembly.Module]';
 }
 
-/** Compiles a module that the caller brings: its own copy of a build, from memory or over the network. */
-export async function compileSource(source: ModuleSource): Promise<WebAssembly.Module> {
-  if (isModule(source)) return source as WebAssembly.Module;
+/** A module that the caller brings, from wherever it is: its bytes, unless it is compiled. */
+export async function fetchModule(source: ModuleSource): Promise<WebAssembly.Module | BufferSource> {
   if (typeof source === 'string' || source instanceof URL) {
     const url = new URL(source, globalThis.location?.href);
     if (url.protocol === 'file:') {
       const { readFile } = await import('node:fs/promises');
-      return WebAssembly.compile(await readFile(url));
+      return readFile(url);
     }
     const response = await fetch(url);
     if (!response.ok) throw new Error(`createRuntime: ${url} gave status ${response.status}`);
-    return compileSource(response);
+    return fetchModule(response);
   }
-  if (typeof Response !== 'undefined' && source instanceof Response) {
-    return WebAssembly.compile(await source.arrayBuffer());
-  }
-  return WebAssembly.compile(source as BufferSource);
+  if (typeof Response !== 'undefined' && source instanceof Response) return source.arrayBuffer();
+  return source as WebAssembly.Module | BufferSource;
+}
+
+export function compileBytes(source: BufferSource, shared: boolean): WebAssembly.Module {
+  const { buffer, byteOffset, byteLength } = ArrayBuffer.isView(source) ? source : new Uint8Array(source);
+  return new WebAssembly.Module(withShared(new Uint8Array(buffer, byteOffset, byteLength), shared));
 }
 
 export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels {

@@ -1,64 +1,37 @@
-import {
-  bytesPerElement,
-  checkDType,
-  checkOptions,
-  checkShape,
-  type DType,
-  sizeOf,
-  wrongKind,
-  wrongValue,
-} from '../check.ts';
+import type { Kernel } from '../../assembly/params.ts';
+import { bytesPerElement, checkDType, checkShape, type DType, sizeOf, wrongKind, wrongValue } from '../check.ts';
 import { defineDispose } from '../dispose.ts';
 import { Tensor, tensorsIn } from '../tensor.ts';
-import { Allocator } from './allocator.ts';
+import type { Allocator } from './allocator.ts';
 import { Leaks } from './leaks.ts';
-import {
-  type Build,
-  compileBuild,
-  compileSource,
-  instantiate,
-  isModule,
-  type Kernels,
-  type ModuleSource,
-} from './load.ts';
+import type { Build, Kernels } from './load.ts';
+import type { Pool } from './pool.ts';
 
-export type RuntimeOptions = {
-  /** `'auto'` (default): relaxed SIMD where the engine has it, plain SIMD otherwise. */
-  build?: Build | 'auto';
-  /** Threads; only 1 for now, and `'auto'` means 1. */
-  threads?: number | 'auto';
-  /** Linear memory in bytes: default 1 MiB to begin with, at most 4 GiB. */
-  memory?: { initialBytes?: number; maximumBytes?: number };
-  /** A module of one's own instead of the ones inside the package; `build` then names what it is. */
-  module?: ModuleSource;
-  /** Whether tensors that are garbage collected before `dispose` are reported (`console.warn`); default false. */
-  debug?: boolean;
-};
-
-/** Kernels that compute one task a call. */
-export type TaskKernel = 'flash' | 'scores' | 'linear';
-
-const PAGE = 65536;
-const LIMIT = 65536 * PAGE;
+/** What a runtime is made of. */
+export type Parts = { kernels: Kernels; allocator: Allocator; pool: Pool; debug: boolean };
 
 /** One instance of the kernels with its linear memory. */
 export class Runtime {
-  readonly threads = 1;
   #scopes: Set<Tensor<DType>>[] = [];
-  #live: { kernels: Kernels; allocator: Allocator; leaks?: Leaks } | undefined;
+  #live: (Parts & { leaks?: Leaks }) | undefined;
 
+  /** Made by `createRuntime`. */
   constructor(
     readonly build: Build,
-    module: WebAssembly.Module,
-    { memory: limits = {}, debug = false }: RuntimeOptions = {},
+    parts: Parts,
   ) {
-    const { initial, maximum } = pagesOf(limits);
-    const memory = new WebAssembly.Memory({ initial, maximum });
-    const kernels = instantiate(module, memory);
-    if (kernels.heapBase === undefined)
-      throw new Error('createRuntime: "module" has no kernels of this package (the export heapBase is missing)');
-    const allocator = new Allocator(memory, kernels.heapBase.value, maximum * PAGE);
-    this.#live = { kernels, allocator, leaks: debug ? new Leaks() : undefined };
+    this.#live = { ...parts, leaks: parts.debug ? new Leaks() : undefined };
+    forgotten?.register(this, parts.pool);
+  }
+
+  /** Threads that compute, the caller's among them. */
+  get threads(): number {
+    return this.pool.threads;
+  }
+
+  /** Why there are fewer threads than one might expect, in words; undefined where all were started. */
+  get threadsReason(): string | undefined {
+    return this.pool.reason;
   }
 
   get disposed(): boolean {
@@ -71,6 +44,10 @@ export class Runtime {
 
   get allocator(): Allocator {
     return this.#checked('memory').allocator;
+  }
+
+  get pool(): Pool {
+    return this.#checked('threads').pool;
   }
 
   /** `usedBytes`, `peakBytes` (highest use so far) and `capacityBytes` of linear memory. */
@@ -173,13 +150,15 @@ export class Runtime {
     }
   }
 
-  /** Runs a kernel's tasks, with the scratch that it says it needs. */
-  run(kernel: TaskKernel, params: number, tasks: number): void {
-    const { kernels } = this;
-    const bytes = kernels[`${kernel}ScratchBytes`](params);
-    this.withScratch([bytes], (scratch) => {
-      for (let task = 0; task < tasks; task++) kernels[kernel](params, task, scratch);
-    });
+  /**
+   * Runs a kernel's tasks on all threads, with the scratch that it says it needs.
+   * @param work multiply-adds of all tasks together: a small job stays on this thread
+   */
+  run(kernel: Kernel, params: number, tasks: number, work: number): void {
+    const { kernels, pool } = this.#checked('run');
+    const threads = pool.threadsFor(tasks, work);
+    const bytes = Math.ceil(kernels.scratchBytes(kernel, params) / 64) * 64;
+    this.withScratch([bytes * threads], (scratch) => pool.run(kernel, params, tasks, scratch, bytes, threads));
   }
 
   checkLive(where: string): void {
@@ -193,9 +172,9 @@ export class Runtime {
     allocator.free(tensor.address);
   }
 
-  /** Lets go of the memory and with it of every tensor. @throws Error when it is already disposed. */
+  /** Ends the threads and lets go of the memory, and with it of every tensor. @throws Error when it is already disposed. */
   dispose(): void {
-    this.checkLive('dispose');
+    this.#checked('dispose').pool.close('the runtime was disposed');
     this.#live = undefined;
   }
 
@@ -212,60 +191,8 @@ defineDispose(Runtime, (runtime) => {
   if (!runtime.disposed) runtime.dispose();
 });
 
-function pagesOf(limits: NonNullable<RuntimeOptions['memory']>): { initial: number; maximum: number } {
-  checkOptions('createRuntime', limits, memoryOptions);
-  const { maximumBytes = LIMIT, initialBytes = Math.min(1 << 20, maximumBytes) } = limits;
-  for (const [name, bytes] of Object.entries({ maximumBytes, initialBytes })) {
-    if (!Number.isSafeInteger(bytes) || bytes < PAGE || bytes > LIMIT)
-      throw wrongValue('createRuntime', `memory.${name}`, `is ${bytes}, not an integer from ${PAGE} to ${LIMIT}`);
-  }
-  if (initialBytes > maximumBytes)
-    throw wrongValue(
-      'createRuntime',
-      'memory.initialBytes',
-      `is ${initialBytes}, more than maximumBytes ${maximumBytes}`,
-    );
-  return { initial: Math.floor(initialBytes / PAGE), maximum: Math.floor(maximumBytes / PAGE) };
-}
-
-const memoryOptions = new Set(['initialBytes', 'maximumBytes']);
-const runtimeOptions = new Set(['build', 'threads', 'memory', 'module', 'debug']);
-
-function checkRuntimeOptions(options: RuntimeOptions): void {
-  checkOptions('createRuntime', options, runtimeOptions);
-  const { build = 'auto', threads = 'auto' } = options;
-  if (!['auto', 'simd', 'relaxed'].includes(build))
-    throw wrongKind('createRuntime', 'build', "'auto', 'simd' or 'relaxed'", build);
-  if (threads !== 'auto' && threads !== 1) {
-    throw wrongValue('createRuntime', 'threads', `is ${threads}, but this version runs on 1 thread`);
-  }
-}
-
-/**
- * Makes a runtime: kernels and their linear memory.
- * @throws Error where the engine has no WebAssembly SIMD, or not the build that was asked for.
- */
-export async function createRuntime(options: RuntimeOptions = {}): Promise<Runtime> {
-  checkRuntimeOptions(options);
-  if (options.module === undefined) return createRuntimeSync(options);
-  return createRuntimeSync({ ...options, module: await compileSource(options.module) });
-}
-
-/** `createRuntime` without a promise; `module` must be compiled or be bytes. */
-export function createRuntimeSync(options: RuntimeOptions = {}): Runtime {
-  checkRuntimeOptions(options);
-  const { build = 'auto', module } = options;
-  if (module === undefined) {
-    const chosen = compileBuild(build);
-    return new Runtime(chosen.build, chosen.module, options);
-  }
-  const isBytes = ArrayBuffer.isView(module) || Object.prototype.toString.call(module) === '[object ArrayBuffer]';
-  if (!isBytes && !isModule(module)) {
-    throw wrongKind('createRuntimeSync', 'module', 'a WebAssembly.Module or its bytes', module);
-  }
-  return new Runtime(
-    build === 'auto' ? 'simd' : build,
-    isModule(module) ? (module as WebAssembly.Module) : new WebAssembly.Module(module as BufferSource),
-    options,
-  );
-}
+/** Ends the workers of a runtime that nobody holds or disposed. */
+const forgotten =
+  typeof FinalizationRegistry === 'function'
+    ? new FinalizationRegistry<Pool>((pool) => pool.close('the runtime was collected'))
+    : undefined;
