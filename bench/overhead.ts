@@ -1,0 +1,31 @@
+import { type Build, createRuntime, scaledDotProductAttention } from 'wasm-attention';
+import { type Estimate, estimate } from './statistics.ts';
+
+const ROUNDS = 15;
+const CALLS = 2000;
+/** Few enough that no collection of garbage falls into the count. */
+const COUNTED_CALLS = 500;
+
+/** A call whose kernel has next to nothing to do, warm: its time is what a call costs, and its garbage what a call leaves. */
+export async function callOverhead(build: Build): Promise<{ microseconds: Estimate; heapBytes: Estimate }> {
+  const runtime = await createRuntime({ build });
+  const [query, key, value, output] = [1, 2, 3, 4].map(() => runtime.zeros([1, 1, 1, 1]));
+  const options = { output };
+  const call = (times: number) => {
+    for (let n = 0; n < times; n++) scaledDotProductAttention(query, key, value, options);
+  };
+  for (let warmUp = 0; warmUp < 10; warmUp++) call(CALLS);
+  const microseconds: number[] = [];
+  const heapBytes: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const start = performance.now();
+    call(CALLS);
+    microseconds.push(((performance.now() - start) * 1000) / CALLS);
+    globalThis.gc?.();
+    const before = process.memoryUsage().heapUsed;
+    call(COUNTED_CALLS);
+    heapBytes.push((process.memoryUsage().heapUsed - before) / COUNTED_CALLS);
+  }
+  runtime.dispose();
+  return { microseconds: estimate(microseconds), heapBytes: estimate(heapBytes) };
+}
