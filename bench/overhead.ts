@@ -1,10 +1,11 @@
+import { getHeapStatistics } from 'node:v8';
 import { type Build, createRuntime, scaledDotProductAttention } from 'wasm-attention';
 import { type Estimate, estimate } from './statistics.ts';
 
 const ROUNDS = 15;
 const CALLS = 2000;
-/** Few enough that no collection of garbage falls into the count. */
-const COUNTED_CALLS = 500;
+/** Few enough that no collection of garbage falls into the count: a young heap may be 1 MiB. */
+const COUNTED_CALLS = 20;
 
 /** A call whose kernel has next to nothing to do, warm: its time is what a call costs, and its garbage what a call leaves. */
 export async function callOverhead(build: Build): Promise<{ microseconds: Estimate; heapBytes: Estimate }> {
@@ -21,11 +22,17 @@ export async function callOverhead(build: Build): Promise<{ microseconds: Estima
     const start = performance.now();
     call(CALLS);
     microseconds.push(((performance.now() - start) * 1000) / CALLS);
-    globalThis.gc?.();
-    const before = process.memoryUsage().heapUsed;
-    call(COUNTED_CALLS);
-    heapBytes.push((process.memoryUsage().heapUsed - before) / COUNTED_CALLS);
+    heapBytes.push((growth(() => call(COUNTED_CALLS)) - growth(() => call(0))) / COUNTED_CALLS);
   }
   runtime.dispose();
   return { microseconds: estimate(microseconds), heapBytes: estimate(heapBytes) };
+}
+
+/** Bytes of JavaScript heap that `run` takes, with those of looking. */
+function growth(run: () => void): number {
+  if (!globalThis.gc) throw new Error('overhead: needs --expose-gc');
+  globalThis.gc();
+  const before = getHeapStatistics().used_heap_size;
+  run();
+  return getHeapStatistics().used_heap_size - before;
 }
