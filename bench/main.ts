@@ -28,7 +28,8 @@ const machine = {
 };
 console.log(`wasm-attention bench${quick ? ', quick' : ''}, ${machine.date.slice(0, 10)}
 ${machine.cpu} (${machine.logicalCores} logical cores), ${machine.platform} ${machine.architecture}
-Node ${machine.node} (V8 ${machine.v8}); float32, one thread unless said; time of a peer's call includes the copy of its result`);
+Node ${machine.node} (V8 ${machine.v8}); float32, one thread unless said
+A peer's call includes the copy of its result. Memory: ours beyond the tensors; onnxruntime-web's whole heap, which never shrinks.`);
 for (const { system, version, fails } of loaded) {
   if (fails) console.log(`${system}: fails: ${fails}`);
   else console.log(`${system}${version ? ` ${version}` : ''}`);
@@ -70,8 +71,10 @@ const report = {
   quick,
   seconds,
   systems: loaded.map(({ system, version, fails }) => ({ system, version, fails })),
-  suites: results.map(({ peaks, measurements }) => ({
+  suites: results.map(({ measurements, peaks, disturbed, busy }) => ({
     peaks,
+    disturbed,
+    busy,
     measurements: measurements.map((m) => ({
       ...m,
       flops: flops(m.shape),

@@ -92,7 +92,7 @@ export function readOptions(args: string[]): Options {
     threads,
     json: values.json ? fromCaller(values.json) : 'results.json',
     svg: values.svg && fromCaller(values.svg),
-    budget: quick ? { seconds: 2.5, rounds: 15 } : { seconds: 12, rounds: 40 },
+    budget: quick ? { seconds: 2.5, rounds: 15 } : { seconds: 10, rounds: 40 },
     processes: quick ? 3 : 7,
   };
 }

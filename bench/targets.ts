@@ -37,7 +37,8 @@ export function best(suite: SuiteResult, shape: string, system: string, way?: st
   );
   const timed = all.filter(({ seconds }) => seconds.length > 0);
   if (timed.length > 0) return timed.reduce((a, b) => (median(b.seconds) < median(a.seconds) ? b : a));
-  return all.map(({ fails, doesNotApply }) => fails ?? doesNotApply).join('; ') || `${system} was not measured`;
+  const reasons = new Set(all.map(({ fails, doesNotApply }) => fails ?? doesNotApply));
+  return [...reasons].join('; ') || `${system} was not measured`;
 }
 
 /** `over`'s time divided by `under`'s: how many times as fast `under` is. */
@@ -166,6 +167,7 @@ export function evaluate(suites: readonly SuiteResult[], engine: Engine): Outcom
         if (found === undefined) return [];
         const outcome = { target: name, shape: shape.name, sense, bound, unit };
         if (typeof found === 'string') return [{ ...outcome, verdict: 'skipped', reason: found }];
+        if (suite.busy) return [{ ...outcome, value: found, verdict: 'skipped', reason: 'the machine was busy' }];
         return [{ ...outcome, value: found, verdict: judge(sense, bound, found) }];
       }),
     ),

@@ -26,6 +26,12 @@ export class DoesNotApply extends Error {}
 /** What one system brings, or why it cannot be had. */
 export type Loaded = { system: string; contenders: Contender[]; version?: string; fails?: string };
 
+/** One line of an error, without the paths of the machine that built the peer. */
 export function reason(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split('\n')[0].slice(0, 120);
+  const text = error instanceof Error ? error.message : String(error);
+  return text
+    .replace(/^.*ERROR_MESSAGE: /s, '')
+    .replace(/\/\S+\s*/g, '')
+    .trim()
+    .split('\n')[0];
 }

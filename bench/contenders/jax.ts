@@ -18,6 +18,7 @@ export async function jaxJs(): Promise<Loaded> {
         async prepare(shape, inputs) {
           const { batch, heads, kvHeads, queries, keys, headDim, causal, window } = shape;
           if (causal && queries !== keys) throw new DoesNotApply('causal is top-left');
+          if (kvHeads !== heads && queries > 1) throw new DoesNotApply('grouped heads: over half a minute a call');
           if (window) throw new DoesNotApply('its window is a dense mask');
           if (batch * heads * queries * keys > LARGEST_SCORES) throw new DoesNotApply('scores over 512 MB');
           const upload = (data: Float32Array, count: number, length: number) =>

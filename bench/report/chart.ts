@@ -49,16 +49,26 @@ export async function chart(suites: readonly SuiteResult[], subtitle: string[]):
     background: 'white',
     padding: 16,
     width: 520,
-    height: { step: 13 },
+    height: { step: 11 },
     data: { values: bars },
-    encoding: { y: { ...y, axis: { title: null, labelExpr: "split(datum.label, '\\n')", ticks: false } }, yOffset },
+    encoding: {
+      y: {
+        ...y,
+        scale: { paddingInner: 0.25 },
+        axis: { title: null, labelPadding: 8, labelExpr: "split(datum.label, '\\n')", ticks: false },
+      },
+      yOffset,
+    },
     layer: [
       {
         mark: { type: 'bar', strokeWidth: 1 },
         encoding: {
           x: { field: 'rate', type: 'quantitative', title: 'GFLOP/s' },
-          fill: { ...color((system) => fills[system]), legend: { title: null, orient: 'top', columns: 3 } },
-          stroke: { ...color((system) => (system === native ? '#444444' : fills[system])), legend: null },
+          fill: {
+            ...color((system) => fills[system]),
+            legend: { title: null, orient: 'top', columns: 3, labelLimit: 0 },
+          },
+          stroke: { ...color((system) => (system === native ? '#444444' : fills[system])) },
         },
       },
       {

@@ -37,17 +37,18 @@ function cells(
   ];
 }
 
-export function suiteText({ shapes, measurements, peaks }: SuiteResult): string {
+export function suiteText({ shapes, measurements, peaks, disturbed, busy }: SuiteResult): string {
   const rates = [
     `FMA ${peaks[0]?.fused ? giga(medianPeak(peaks, 'fused')!) : '–'}`,
     `mul + add ${giga(medianPeak(peaks, 'mulAdd')!)} GFLOP/s`,
     ...(peaks[0]?.read ? [`read ${giga(medianPeak(peaks, 'read')!)} GB/s`] : []),
   ];
+  const rounds = `${peaks.length} rounds${busy ? ', MACHINE BUSY' : disturbed ? `, ${disturbed} disturbed` : ''}`;
   return shapes
     .map((shape) => {
       const rows = measurements.filter((m) => m.shape === shape).map((m) => cells(m, peaks));
       const head = ['', '', 'ms', 'min – max', 'GFLOP/s', 'peak', 'read', 'memory'];
-      return `${shape.name}: ${sizes(shape)} (${peaks.length} rounds; ${rates.join(', ')})\n${table([head, ...rows], 2)}\n`;
+      return `${shape.name}: ${sizes(shape)} (${rounds}; ${rates.join(', ')})\n${table([head, ...rows], 2)}\n`;
     })
     .join('\n');
 }

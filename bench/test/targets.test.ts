@@ -13,7 +13,13 @@ function measured(shape: Shape, system: string, seconds: number[], way = 'way'):
 }
 
 function suite(shapes: Shape[], measurements: Measurement[], rate = 60e9): SuiteResult {
-  return { shapes, measurements, peaks: [1, 1, 1].map(() => ({ fused: rate, mulAdd: rate, read: 20e9 })) };
+  return {
+    shapes,
+    measurements,
+    peaks: [1, 1, 1].map(() => ({ fused: rate, mulAdd: rate, read: 20e9 })),
+    disturbed: 0,
+    busy: false,
+  };
 }
 
 function outcome(result: SuiteResult, start: string, engine = node): Outcome {
@@ -110,6 +116,12 @@ describe('targets', () => {
       ],
     );
     expect(outcome(result, 'times onnxruntime-web')).toMatchObject({ verdict: 'skipped', reason: 'integer overflow' });
+  });
+
+  it('a busy machine decides nothing', () => {
+    const result = suite([bert], [measured(bert, 'wasm-attention relaxed', at(0.1))]);
+    expect(outcome(result, 'relaxed: headDim 64').verdict).toBe('short');
+    expect(outcome({ ...result, busy: true }, 'relaxed: headDim 64').verdict).toBe('skipped');
   });
 
   it('decode is a share of the bandwidth', () => {
