@@ -1,5 +1,6 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
+import { dirname } from 'node:path';
 import { loadAll } from './contenders/index.ts';
 import { measureSuite, type SuiteResult } from './measure.ts';
 import { nodeMajor, readOptions } from './options.ts';
@@ -71,10 +72,9 @@ const report = {
   quick,
   seconds,
   systems: loaded.map(({ system, version, fails }) => ({ system, version, fails })),
-  suites: results.map(({ measurements, peaks, disturbed, busy }) => ({
+  suites: results.map(({ measurements, peaks, coreShare }) => ({
     peaks,
-    disturbed,
-    busy,
+    coreShare,
     measurements: measurements.map((m) => ({
       ...m,
       flops: flops(m.shape),
@@ -89,6 +89,7 @@ writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`);
 if (options.svg) {
   const { chart } = await import('./report/chart.ts');
   const subtitle = [`${machine.cpu}, Node ${machine.node}, ${machine.date.slice(0, 10)}; the fastest operator of each`];
+  mkdirSync(dirname(options.svg), { recursive: true });
   writeFileSync(options.svg, await chart(results, subtitle));
 }
 

@@ -22,10 +22,8 @@ export type SuiteResult = {
   measurements: Measurement[];
   /** One a round. */
   peaks: Peak[];
-  /** Rounds that were thrown away because other processes had the core. */
-  disturbed: number;
-  /** There were not enough others: the times say little. */
-  busy: boolean;
+  /** CPU time over wall time: less than 1 where other processes had the core. */
+  coreShare: number;
 };
 
 export type Budget = { seconds: number; rounds: number };
@@ -34,10 +32,6 @@ export type Budget = { seconds: number; rounds: number };
 const OUR_ERROR = 1e-5;
 const PEER_ERROR = 1e-4;
 const LEAST_ROUNDS = 3;
-/** Of one core. Timer and scheduler alone leave 99 %. */
-const LEAST_CPU_SHARE = 0.95;
-/** How far over its budget a suite goes to make up for disturbed rounds. */
-const MAKE_UP = 1.5;
 const SAMPLE_SECONDS = 0.004;
 const WARM_UP_SECONDS = 0.15;
 
@@ -110,51 +104,44 @@ async function warmUp(prepared: Prepared): Promise<number> {
   }
 }
 
+/** Seconds of a call: of the wall clock, or the CPU time where that is less, as on a machine that others use too. */
 async function time({ run }: Prepared, calls: number): Promise<number> {
+  const cpu = process.cpuUsage();
   const start = performance.now();
   for (let call = 0; call < calls; call++) {
     const pending = run();
     if (pending) await pending;
   }
-  return (performance.now() - start) / 1000 / calls;
+  const wall = (performance.now() - start) / 1000;
+  return Math.min(wall, cpuSeconds(cpu)) / calls;
 }
 
-type Round = { peak: Peak; seconds: Map<Measurement, number>; cpuShare: number };
+function cpuSeconds(since: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(since);
+  return (user + system) / 1e6;
+}
 
-/** Rounds until the budget is spent; those in which this process did not have its core are left out, and made up for. */
+/** Rounds until the budget is spent. */
 async function interleave(
   entries: readonly Entry[],
   shapes: readonly Shape[],
   probe: (withRead: boolean) => Peak,
   budget: Budget,
   progress: (text: string) => void,
-): Promise<Pick<SuiteResult, 'peaks' | 'disturbed' | 'busy'>> {
+): Promise<Pick<SuiteResult, 'peaks' | 'coreShare'>> {
   const withRead = shapes.some(({ kind }) => kind === 'decode');
-  const rounds: Round[] = [];
-  const good = () => rounds.filter(({ cpuShare }) => cpuShare >= LEAST_CPU_SHARE);
-  const start = performance.now();
-  while (good().length < budget.rounds) {
-    const spent = (performance.now() - start) / 1000 / budget.seconds;
-    if (spent > 1 && (good().length >= LEAST_ROUNDS || (spent > MAKE_UP && rounds.length >= LEAST_ROUNDS))) break;
-    progress(`${shapes.map(({ name }) => name).join(', ')}: round ${rounds.length + 1}`);
-    rounds.push(await oneRound(entries, rounds.length, () => probe(withRead)));
-  }
-  const busy = good().length < LEAST_ROUNDS;
-  const kept = busy ? rounds : good();
-  for (const { measurement } of entries) measurement.seconds = kept.map(({ seconds }) => seconds.get(measurement)!);
-  return { peaks: kept.map(({ peak }) => peak), disturbed: rounds.length - good().length, busy };
-}
-
-/** Another order in every round: nobody always runs behind the same neighbour. */
-async function oneRound(entries: readonly Entry[], number: number, probe: () => Peak): Promise<Round> {
+  const peaks: Peak[] = [];
   const start = performance.now();
   const cpu = process.cpuUsage();
-  const seconds = new Map<Measurement, number>();
-  const peak = probe();
-  for (let turn = 0; turn < entries.length; turn++) {
-    const { measurement, prepared, calls } = entries[(turn + number) % entries.length];
-    seconds.set(measurement, await time(prepared, calls));
+  for (let round = 0; round < budget.rounds; round++) {
+    if (round >= LEAST_ROUNDS && performance.now() - start > budget.seconds * 1000) break;
+    progress(`${shapes.map(({ name }) => name).join(', ')}: round ${round + 1}`);
+    peaks.push(probe(withRead));
+    // Another order in every round: nobody always runs behind the same neighbour.
+    for (let turn = 0; turn < entries.length; turn++) {
+      const { measurement, prepared, calls } = entries[(turn + round) % entries.length];
+      measurement.seconds.push(await time(prepared, calls));
+    }
   }
-  const { user, system } = process.cpuUsage(cpu);
-  return { peak, seconds, cpuShare: (user + system) / 1000 / (performance.now() - start) };
+  return { peaks, coreShare: cpuSeconds(cpu) / ((performance.now() - start) / 1000) };
 }

@@ -37,13 +37,13 @@ function cells(
   ];
 }
 
-export function suiteText({ shapes, measurements, peaks, disturbed, busy }: SuiteResult): string {
+export function suiteText({ shapes, measurements, peaks, coreShare }: SuiteResult): string {
   const rates = [
     `FMA ${peaks[0]?.fused ? giga(medianPeak(peaks, 'fused')!) : '–'}`,
     `mul + add ${giga(medianPeak(peaks, 'mulAdd')!)} GFLOP/s`,
     ...(peaks[0]?.read ? [`read ${giga(medianPeak(peaks, 'read')!)} GB/s`] : []),
   ];
-  const rounds = `${peaks.length} rounds${busy ? ', MACHINE BUSY' : disturbed ? `, ${disturbed} disturbed` : ''}`;
+  const rounds = `${peaks.length} rounds${coreShare < 0.95 ? ` on ${percent(coreShare)} of a core` : ''}`;
   return shapes
     .map((shape) => {
       const rows = measurements.filter((m) => m.shape === shape).map((m) => cells(m, peaks));

@@ -118,12 +118,6 @@ describe('targets', () => {
     expect(outcome(result, 'times onnxruntime-web')).toMatchObject({ verdict: 'skipped', reason: 'integer overflow' });
   });
 
-  it('a busy machine decides nothing', () => {
-    const result = suite([bert], [measured(bert, 'wasm-attention relaxed', at(0.1))]);
-    expect(outcome(result, 'relaxed: headDim 64').verdict).toBe('short');
-    expect(outcome({ ...result, busy: true }, 'relaxed: headDim 64').verdict).toBe('skipped');
-  });
-
   it('decode is a share of the bandwidth', () => {
     const decode = shapeOf('decode');
     const seconds = Array(3).fill(keyValueBytes(decode) / 15.2e9);
