@@ -1,3 +1,4 @@
+import { cpuSeconds, stopwatch } from './clock.ts';
 import { type Contender, DoesNotApply, type Prepared, reason } from './contenders/contender.ts';
 import { errorOfRows, type Inputs, inputs, worst } from './data.ts';
 import type { Peak } from './peak/peak.ts';
@@ -104,21 +105,14 @@ async function warmUp(prepared: Prepared): Promise<number> {
   }
 }
 
-/** Seconds of a call: of the wall clock, or the CPU time where that is less, as on a machine that others use too. */
+/** Seconds of a call. */
 async function time({ run }: Prepared, calls: number): Promise<number> {
-  const cpu = process.cpuUsage();
-  const start = performance.now();
+  const elapsed = stopwatch();
   for (let call = 0; call < calls; call++) {
     const pending = run();
     if (pending) await pending;
   }
-  const wall = (performance.now() - start) / 1000;
-  return Math.min(wall, cpuSeconds(cpu)) / calls;
-}
-
-function cpuSeconds(since: NodeJS.CpuUsage): number {
-  const { user, system } = process.cpuUsage(since);
-  return (user + system) / 1e6;
+  return elapsed() / calls;
 }
 
 /** Rounds until the budget is spent. */

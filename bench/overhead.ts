@@ -1,5 +1,6 @@
 import { getHeapStatistics } from 'node:v8';
 import { type Build, createRuntime, scaledDotProductAttention } from 'wasm-attention';
+import { stopwatch } from './clock.ts';
 import { type Estimate, estimate } from './statistics.ts';
 
 const ROUNDS = 15;
@@ -19,9 +20,9 @@ export async function callOverhead(build: Build): Promise<{ microseconds: Estima
   const microseconds: number[] = [];
   const heapBytes: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    const start = performance.now();
+    const elapsed = stopwatch();
     call(CALLS);
-    microseconds.push(((performance.now() - start) * 1000) / CALLS);
+    microseconds.push((elapsed() * 1e6) / CALLS);
     heapBytes.push((growth(() => call(COUNTED_CALLS)) - growth(() => call(0))) / COUNTED_CALLS);
   }
   runtime.dispose();

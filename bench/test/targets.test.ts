@@ -17,8 +17,7 @@ function suite(shapes: Shape[], measurements: Measurement[], rate = 60e9): Suite
     shapes,
     measurements,
     peaks: [1, 1, 1].map(() => ({ fused: rate, mulAdd: rate, read: 20e9 })),
-    disturbed: 0,
-    busy: false,
+    coreShare: 1,
   };
 }
 
