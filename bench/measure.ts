@@ -134,8 +134,9 @@ async function interleave(
     // Another order in every round: nobody always runs behind the same neighbour.
     for (let turn = 0; turn < entries.length; turn++) {
       const { measurement, prepared, calls } = entries[(turn + round) % entries.length];
-      // Nobody pays for a neighbour's garbage: results of 33 MB a call made the next one 4 times as slow.
-      globalThis.gc?.();
+      // Nobody pays for a neighbour's garbage: results of 33 MB made the next call 4 times as slow. A short call leaves
+      // little, and is itself 2 times as slow behind a full collection.
+      if (calls === 1) globalThis.gc?.();
       measurement.seconds.push(await time(prepared, calls));
     }
   }
