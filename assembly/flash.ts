@@ -26,8 +26,8 @@ function attend(params: usize, index: i32, scratch: usize, minding: bool): bool 
   let masked = pointer(params, Attention.bias) != 0;
   for (let run = pointer(scratch, Task.run); run < runsEnd; run += Run.words << 2) {
     if (word(run, Run.kind) != RunKind.full) masked = true;
-    const end = word(run, Run.end);
-    for (let start = word(run, Run.start); start < end;) {
+    const end = min(word(run, Run.end), word(scratch, Task.keyEnd));
+    for (let start = max(word(run, Run.start), word(scratch, Task.keyStart)); start < end;) {
       const tileEnd = start + openTile(params, scratch, start, tile, end);
       for (let group = groups; group < groupsEnd; group += size) {
         const visible = visibleKeys(run, group);

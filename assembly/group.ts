@@ -64,8 +64,9 @@ export function inBytes(params: usize, rows: i32): bool {
 
 /** Gathers a group's queries, scaled, and starts its softmax: a sink is a key that was seen first, with value 0. */
 export function open(params: usize, scratch: usize, group: usize, few: bool): void {
-  const headDim = word(params, Attention.headDim), sinks = pointer(params, Attention.sinks), padded = (headDim + 3) & ~3;
+  const headDim = word(params, Attention.headDim), padded = (headDim + 3) & ~3;
   const query = group + QUERY, output = group + outputAt(params);
+  const sinks = word(scratch, Task.keyStart) == 0 ? pointer(params, Attention.sinks) : 0;
   for (let lane: usize = 0; lane < 32; lane += 4) {
     const sink = sinks != 0 ? <f32>(<f64>load<f32>(sinks + (<usize>load<i32>(group + lane, Lane.head) << 2)) * LOG2E) : -f32.MAX_VALUE;
     store<f32>(group + lane, sink, MAX);

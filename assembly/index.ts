@@ -9,4 +9,4 @@ export { accumulateBytes, dotsBytes, dotsBytesOne, quantizeWeights } from './mic
 export { widenRows } from './micro/widen';
 export { softmax } from './softmax';
 export { angles, rope } from './position';
-export { merge } from './merge';
+export { combine, merge } from './merge';

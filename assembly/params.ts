@@ -16,6 +16,7 @@ export const enum Attention {
   planStarts, planRuns, planBatch, planHead, planBlock, // plan index: batch·planBatch + head·planHead + block·planBlock
   segments, segmentStarts, // where a cache has its keys: Segment records, those of batch b from segmentStarts[b] on; or 0
   stored, keyScales, valueScales, scaleHead, // Stored; int8: a float32 a row, rows of a head `scaleHead` apart
+  splits, splitKeys, // keys are split into parts, each of a task of its own: then output and lse are [rows][splits]
   tileKeys, // keys in a tile, at most Block.keys
   tall, // whether the engine holds a 6×8 micro-kernel in registers
   words,

@@ -7,10 +7,10 @@ import { pointer, real, word } from './simd/lanes';
 /** What is the same for all rows of a task; then the tile of keys in work: its rows, and their scales where they are int8. */
 export const enum Task {
   key = 0, value, keyScales, valueScales, // of the task's KV head
-  rows, run, runsEnd, segment,
+  rows, run, runsEnd, segment, keyStart, keyEnd, // keyStart, keyEnd: the part of the keys that the task is about
   tileStart, tileKey, tileValue, tileKeyRow, tileValueRow, tileKeyScales, tileValueScales, // key tileStart; strides in bytes
   follow, // how many keys lie behind the tile's last one, in the same run and segment
-  bytes = 64,
+  bytes = 96,
 }
 
 /** Per group: 8 lanes of each field, in bytes from the group's start. */
@@ -30,6 +30,8 @@ export function locate(params: usize, index: i32, task: usize, lanes: usize, str
   const queries = word(params, Attention.queries), heads = word(params, Attention.heads);
   const shared = word(params, Attention.headsPerTask);
   const blocks = shared > 1 ? 1 : (queries + Block.queries - 1) / Block.queries;
+  const split = index % word(params, Attention.splits), splitKeys = word(params, Attention.splitKeys);
+  index /= word(params, Attention.splits);
   const block = index % blocks, h0 = index / blocks % (heads / shared) * shared, b = index / blocks / (heads / shared);
   const i0 = block * Block.queries, rows = min(queries - i0, Block.queries) * shared;
   const perHead = rows / shared, kvHead = h0 / word(params, Attention.groupSize);
@@ -43,6 +45,8 @@ export function locate(params: usize, index: i32, task: usize, lanes: usize, str
   store<usize>(task, pointer(params, Attention.keyScales) + scales, Task.keyScales << 2);
   store<usize>(task, pointer(params, Attention.valueScales) + scales, Task.valueScales << 2);
   store<i32>(task, rows, Task.rows << 2);
+  store<i32>(task, split * splitKeys, Task.keyStart << 2);
+  store<i32>(task, (split + 1) * splitKeys, Task.keyEnd << 2);
   store<usize>(task, segments == 0 ? 0 : pointer(params, Attention.segments)
     + <usize>load<i32>(segments + (<usize>b << 2)) * (Segment.words << 2), Task.segment << 2);
   const plan = b * word(params, Attention.planBatch) + h0 * word(params, Attention.planHead) + block * word(params, Attention.planBlock);
@@ -51,13 +55,14 @@ export function locate(params: usize, index: i32, task: usize, lanes: usize, str
   store<usize>(task, runs + <usize>load<i32>(starts, 4) * (Run.words << 2), Task.runsEnd << 2);
 
   const position = load<i32>(pointer(params, Attention.offsets) + (<usize>b << 2));
+  const part = <usize>(split * word(params, Attention.valueDim)) << 2;
   const slopes = pointer(params, Attention.slopes), lse = pointer(params, Attention.lse);
   for (let r = 0; r < ((rows + 7) & ~7); r++) {
     const row = min(r, rows - 1), h = h0 + row / perHead, i = i0 + row % perHead, bit = row % perHead;
     const at = lanes + <usize>(r >> 3) * stride + (<usize>(r & 7) << 2);
     store<usize>(at, rowOf(params, Attention.query, Attention.queryBatch, b, h, i), Lane.query);
-    store<usize>(at, rowOf(params, Attention.output, Attention.outputBatch, b, h, i), Lane.output);
-    store<usize>(at, lse + (<usize>((b * heads + h) * queries + i) << 2), Lane.lse);
+    store<usize>(at, rowOf(params, Attention.output, Attention.outputBatch, b, h, i) + part, Lane.output);
+    store<usize>(at, lse + (<usize>(((b * heads + h) * queries + i) * word(params, Attention.splits) + split) << 2), Lane.lse);
     store<usize>(at, rowOf(params, Attention.bias, Attention.biasBatch, b, h, i), Lane.bias);
     store<f32>(at, slopes != 0 ? load<f32>(slopes + (<usize>h << 2)) * real(params, Attention.unit) : 0, Lane.slope);
     store<i32>(at, h, Lane.head);

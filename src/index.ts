@@ -1,3 +1,4 @@
+export { type AppendOptions, KVCache, type KVCacheOptions } from './attention/cache.ts';
 export { AttentionMask, type MaskContext, masks } from './attention/mask.ts';
 export type { AttentionOptions, Layout } from './attention/options.ts';
 export { attentionState, scaledDotProductAttention } from './attention/scaledDotProduct.ts';

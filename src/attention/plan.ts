@@ -20,10 +20,10 @@ export type Plan = {
 type Segment = { start: number; end: number; full: boolean };
 
 /** Plans a mask: keys that all rows of a block see make full runs, keys that some see partial ones, the rest is skipped. */
-export function planMask(mask: AttentionMask | undefined, context: MaskContext): Plan {
+export function planMask(mask: AttentionMask, context: MaskContext): Plan {
   const blocks = Math.ceil(context.queries / Block.queries);
-  const batches = mask?.varies.batch ? context.batch : 1;
-  const heads = mask?.varies.head ? context.heads : 1;
+  const batches = mask.varies.batch ? context.batch : 1;
+  const heads = mask.varies.head ? context.heads : 1;
   const starts = new Int32Array(batches * heads * blocks + 1);
   const runs: number[] = [];
   const parts: Uint8Array[] = [];
@@ -32,8 +32,8 @@ export function planMask(mask: AttentionMask | undefined, context: MaskContext):
   for (let b = 0; b < batches; b++) {
     for (let h = 0; h < heads; h++) {
       for (let block = 0; block < blocks; block++) {
-        const rows = mask ? blockRows(mask, context, b, h, block) : [];
-        for (const segment of mask ? segments(rows, context.keys) : everything(context.keys)) {
+        const rows = blockRows(mask, context, b, h, block);
+        for (const segment of segments(rows)) {
           const { kind, data } = segment.full ? { kind: RunKind.full, data: undefined } : partial(rows, segment);
           runs.push(segment.start, segment.end, kind, bytes);
           if (!data) continue;
@@ -59,10 +59,6 @@ export function planMask(mask: AttentionMask | undefined, context: MaskContext):
   };
 }
 
-function everything(keys: number): Segment[] {
-  return keys > 0 ? [{ start: 0, end: keys, full: true }] : [];
-}
-
 function blockRows(mask: AttentionMask, context: MaskContext, b: number, h: number, block: number): Intervals[] {
   const rows: Intervals[] = [];
   const end = Math.min((block + 1) * Block.queries, context.queries);
@@ -71,28 +67,25 @@ function blockRows(mask: AttentionMask, context: MaskContext, b: number, h: numb
 }
 
 /** Stretches of keys seen by all rows (full) or some (partial). */
-function segments(rows: readonly Intervals[], keys: number): Segment[] {
-  const used = rows.filter((row) => row.length > 0);
-  if (used.length === 0) return [];
-  const low = used.reduce((least, row) => Math.min(least, row[0]), keys);
-  const high = used.reduce((most, row) => Math.max(most, row[row.length - 1]), 0);
-  const change = new Int32Array(high - low + 1);
-  for (const row of used) {
+function segments(rows: readonly Intervals[]): Segment[] {
+  const changes = new Map<number, number>();
+  const change = (key: number, by: number) => changes.set(key, (changes.get(key) ?? 0) + by);
+  for (const row of rows) {
     for (let x = 0; x < row.length; x += 2) {
-      change[row[x] - low]++;
-      change[row[x + 1] - low]--;
+      change(row[x], 1);
+      change(row[x + 1], -1);
     }
   }
+  const edges = [...changes.keys()].sort((a, b) => a - b);
   const found: Segment[] = [];
   let seen = 0;
-  for (let j = 0; j < change.length - 1; j++) {
-    const before = seen;
-    seen += change[j];
+  for (let e = 0; e < edges.length - 1; e++) {
+    seen += changes.get(edges[e])!;
     if (seen === 0) continue;
     const full = seen === rows.length;
     const last = found.at(-1);
-    if (last && last.end === j + low && before > 0 && last.full === full) last.end++;
-    else found.push({ start: j + low, end: j + low + 1, full });
+    if (last?.end === edges[e] && last.full === full) last.end = edges[e + 1];
+    else found.push({ start: edges[e], end: edges[e + 1], full });
   }
   return joinShort(found);
 }

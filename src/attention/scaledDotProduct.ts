@@ -1,6 +1,10 @@
+import { wrongKind } from '../check.ts';
 import type { Tensor } from '../tensor.ts';
+import { KVCache } from './cache.ts';
 import { launch } from './launch.ts';
-import { type AttentionOptions, outputShape, problem } from './options.ts';
+import type { AttentionOptions } from './options.ts';
+import { outputShape, problem } from './problem.ts';
+import type { AttentionState } from './state.ts';
 
 /**
  * Exact attention, `softmax(scale·QKᵀ + …)·V`, in tiles with an online softmax: memory does not grow with queries × keys.
@@ -13,6 +17,7 @@ import { type AttentionOptions, outputShape, problem } from './options.ts';
  * @param query float32 [batch, heads, queries, headDim], in the order of `options.layout`
  * @param key float32 [batch, kvHeads, keys, headDim]; heads is a multiple of kvHeads
  * @param value float32 [batch, kvHeads, keys, valueDim]
+ * In place of key and value: a `KVCache`, whose last keys are those of the queries.
  * @returns [batch, heads, queries, valueDim] in the same order
  * @throws TypeError wrong kind or dtype; RangeError sizes that do not fit, numbers out of range, the memory limit;
  * Error a disposed tensor or one of another runtime. Nothing has been written then.
@@ -23,9 +28,11 @@ export function scaledDotProductAttention(
   query: Tensor,
   key: Tensor,
   value: Tensor,
-  options: AttentionOptions = {},
-): Tensor {
-  return attend('scaledDotProductAttention', query, key, value, options, false).output;
+  options?: AttentionOptions,
+): Tensor;
+export function scaledDotProductAttention(query: Tensor, cache: KVCache, options?: AttentionOptions): Tensor;
+export function scaledDotProductAttention(query: Tensor, key: Tensor | KVCache, ...rest: Rest): Tensor {
+  return attend('scaledDotProductAttention', query, key, rest, false).output;
 }
 
 /**
@@ -35,17 +42,21 @@ export function scaledDotProductAttention(
  * −Infinity for a row that sees no key
  * @throws as `scaledDotProductAttention`
  */
-export function attentionState(
-  query: Tensor,
-  key: Tensor,
-  value: Tensor,
-  options: AttentionOptions = {},
-): { output: Tensor; lse: Tensor } {
-  const { output, lse } = attend('attentionState', query, key, value, options, true);
+export function attentionState(query: Tensor, key: Tensor, value: Tensor, options?: AttentionOptions): AttentionState;
+export function attentionState(query: Tensor, cache: KVCache, options?: AttentionOptions): AttentionState;
+export function attentionState(query: Tensor, key: Tensor | KVCache, ...rest: Rest): AttentionState {
+  const { output, lse } = attend('attentionState', query, key, rest, true);
   return { output, lse: lse! };
 }
 
-function attend(where: string, query: Tensor, key: Tensor, value: Tensor, options: AttentionOptions, withLse: boolean) {
+/** What follows `key`: value and options, or, where `key` is a cache, options alone. */
+type Rest = [(Tensor | AttentionOptions)?, AttentionOptions?];
+
+function attend(where: string, query: Tensor, key: Tensor | KVCache, rest: Rest, withLse: boolean) {
+  const cached = key instanceof KVCache;
+  const [given, value] = cached ? [rest[0], undefined] : [rest[1], rest[0] as Tensor];
+  const options = (given === undefined ? {} : given) as AttentionOptions;
+  if (!cached && value === undefined) throw wrongKind(where, 'value', 'a Tensor', value);
   const checked = problem(where, query, key, value, options);
   const { runtime, batch, heads, queries } = checked;
   return runtime.allOrNothing((make) => {

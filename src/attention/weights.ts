@@ -1,7 +1,8 @@
 import { checkOneOf } from '../check.ts';
 import type { Tensor } from '../tensor.ts';
 import { launch } from './launch.ts';
-import { type AttentionOptions, problem } from './options.ts';
+import type { AttentionOptions } from './options.ts';
+import { problem } from './problem.ts';
 
 /** How far the scores are taken: `scale·QKᵀ`, after the softcap, after bias and mask (−Infinity = not visible), softmax. */
 export type WeightsStage = 'scores' | 'softcap' | 'masked' | 'weights';

@@ -116,12 +116,17 @@ export class RotaryEmbedding {
     const pairs = this.rotaryDim / 2;
     const tableBytes = positions.length * pairs * 4;
     this.runtime.withScratch([tableBytes, tableBytes], (cos, sin) => {
-      const table = { sin, cos, rowStride: pairs, columnStride: 1, scale: this.#factor };
-      writeAngles(this.runtime, table, positions, this.#frequencies);
+      this.writeTables(cos, sin, positions);
       const rows = (b: number, i: number) => (shared ? i : b * length + i);
       rotate(this.runtime, input, output, { cos, sin, rows, layout, rotaryDim: this.rotaryDim, style: this.style });
     });
     return output;
+  }
+
+  /** Writes cos and sin, float32 [positions, rotaryDim/2], to two addresses. */
+  writeTables(cos: number, sin: number, positions: ArrayLike<number>): void {
+    const table = { sin, cos, rowStride: this.rotaryDim / 2, columnStride: 1, scale: this.#factor };
+    writeAngles(this.runtime, table, positions, this.#frequencies);
   }
 }
 

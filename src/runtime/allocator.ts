@@ -12,6 +12,7 @@ export class Allocator {
   readonly #free: Block[] = [];
   readonly #sizes = new Map<number, number>();
   #top: number;
+  #cached: ReturnType<typeof viewsOf>;
 
   constructor(
     readonly memory: WebAssembly.Memory,
@@ -19,6 +20,26 @@ export class Allocator {
     readonly maximumBytes: number,
   ) {
     this.#top = Math.max(ALIGN, roundUp(heapBase, ALIGN));
+    this.#cached = viewsOf(memory.buffer);
+  }
+
+  /** Views of the whole memory. Not to be kept: growth detaches them. */
+  get bytes(): Uint8Array {
+    return this.#views().bytes;
+  }
+
+  get int32(): Int32Array {
+    return this.#views().int32;
+  }
+
+  get float32(): Float32Array {
+    return this.#views().float32;
+  }
+
+  #views() {
+    const { buffer } = this.memory;
+    if (this.#cached.bytes.buffer !== buffer) this.#cached = viewsOf(buffer);
+    return this.#cached;
   }
 
   get capacityBytes(): number {
@@ -96,4 +117,8 @@ export class Allocator {
 
 function roundUp(value: number, to: number): number {
   return Math.ceil(value / to) * to;
+}
+
+function viewsOf(buffer: ArrayBufferLike) {
+  return { bytes: new Uint8Array(buffer), int32: new Int32Array(buffer), float32: new Float32Array(buffer) };
 }

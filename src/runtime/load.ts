@@ -24,6 +24,16 @@ export type Kernels = {
   softmax(data: number, rows: number, length: number, sink: number): void;
   angles(params: number): void;
   rope(params: number, task: number): void;
+  combine(
+    output: number,
+    lse: number,
+    states: number,
+    statesLse: number,
+    rows: number,
+    splits: number,
+    dim: number,
+    rowStride: number,
+  ): void;
   merge(
     output: number,
     lse: number,

@@ -21,7 +21,7 @@ export class Runtime {
     parts: Parts,
   ) {
     this.#live = { ...parts, leaks: parts.debug ? new Leaks() : undefined };
-    forgotten?.register(this, parts.pool);
+    forgotten?.register(this, parts.pool, this);
   }
 
   /** Threads that compute, the caller's among them. */
@@ -125,6 +125,17 @@ export class Runtime {
   }
 
   /** Memory for the length of one call: freed when `fn` ends, whatever happens in it. */
+  withMemory<T>(bytes: number, fn: (address: number) => T): T {
+    const { allocator } = this.#checked('memory');
+    const address = allocator.allocate(bytes);
+    try {
+      return fn(address);
+    } finally {
+      allocator.free(address);
+    }
+  }
+
+  /** `withMemory` for several pieces. */
   withScratch<T>(bytes: readonly number[], fn: (...addresses: number[]) => T): T {
     const addresses: number[] = [];
     try {
@@ -158,7 +169,7 @@ export class Runtime {
     const { kernels, pool } = this.#checked('run');
     const threads = pool.threadsFor(tasks, work);
     const bytes = Math.ceil(kernels.scratchBytes(kernel, params) / 64) * 64;
-    this.withScratch([bytes * threads], (scratch) => pool.run(kernel, params, tasks, scratch, bytes, threads));
+    this.withMemory(bytes * threads, (scratch) => pool.run(kernel, params, tasks, scratch, bytes, threads));
   }
 
   checkLive(where: string): void {
@@ -175,6 +186,7 @@ export class Runtime {
   /** Ends the threads and lets go of the memory, and with it of every tensor. @throws Error when it is already disposed. */
   dispose(): void {
     this.#checked('dispose').pool.close('the runtime was disposed');
+    forgotten?.unregister(this);
     this.#live = undefined;
   }
 

@@ -1,0 +1,67 @@
+import { Stored } from '../../assembly/params.ts';
+import { checkTensor, wrongValue } from '../check.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import type { Tensor } from '../tensor.ts';
+import { type Layout, type Strides, stridesOf } from './options.ts';
+
+/** Keys and values as the kernels find them: in two tensors or in a cache. */
+export type KeyValues = {
+  readonly batch: number;
+  readonly kvHeads: number;
+  /** The most keys of a batch. */
+  readonly keys: number;
+  readonly headDim: number;
+  readonly valueDim: number;
+  /** Keys of each batch, where they differ. */
+  readonly lengths?: readonly number[];
+  readonly key: number;
+  readonly value: number;
+  /** In elements. */
+  readonly keyStrides: Strides;
+  readonly valueStrides: Strides;
+  readonly stored: Stored;
+  /** int8: addresses of the rows' scales, and rows from head to head. */
+  readonly keyScales: number;
+  readonly valueScales: number;
+  readonly scaleHead: number;
+  /** Segment records, those of batch b from `starts[b]` on. */
+  readonly segments?: { readonly records: Int32Array; readonly starts: Int32Array };
+};
+
+/** A task's scratch grows with the dimensions: 256 bytes each, which must stay far below what 32 bits address. */
+export const LARGEST_DIM = 65536;
+
+export function sizesIn(layout: Layout, [batch, second, third, dim]: readonly number[]) {
+  return layout === 'bhsd'
+    ? { batch, heads: second, length: third, dim }
+    : { batch, heads: third, length: second, dim };
+}
+
+/** Checks key and value against each other and the query's batch. Without a value only scores can be had. */
+export function keyValuesOf(
+  where: string,
+  runtime: Runtime,
+  layout: Layout,
+  batch: number,
+  key: Tensor,
+  value: Tensor | undefined,
+): KeyValues {
+  checkTensor(where, 'key', key, runtime, { rank: 4 });
+  const k = sizesIn(layout, key.shape);
+  const differ = (name: string, has: string, other: string) => wrongValue(where, name, `has ${has}, but ${other}`);
+  if (k.batch !== batch) throw differ('key', `batch ${k.batch}`, `"query" has batch ${batch}`);
+  const keyStrides = stridesOf(key.shape, layout);
+  const common = { batch: k.batch, kvHeads: k.heads, keys: k.length, headDim: k.dim, key: key.address, keyStrides };
+  const plain = { stored: Stored.float32, keyScales: 0, valueScales: 0, scaleHead: 0 };
+  if (value === undefined) return { ...common, ...plain, valueDim: 0, value: 0, valueStrides: [0, 0, 0] };
+  checkTensor(where, 'value', value, runtime, { rank: 4 });
+  const v = sizesIn(layout, value.shape);
+  if (v.batch !== batch) throw differ('value', `batch ${v.batch}`, `"query" has batch ${batch}`);
+  if (v.heads !== k.heads) throw differ('value', `${v.heads} heads`, `"key" has ${k.heads}`);
+  if (v.length !== k.length) throw differ('value', `length ${v.length}`, `"key" has length ${k.length}`);
+  if (v.dim < 1) throw wrongValue(where, 'value', 'has headDim 0, but at least 1 is needed');
+  if (v.dim > LARGEST_DIM)
+    throw wrongValue(where, 'value', `has headDim ${v.dim}, but at most ${LARGEST_DIM} is possible`);
+  const valueStrides = stridesOf(value.shape, layout);
+  return { ...common, ...plain, valueDim: v.dim, value: value.address, valueStrides };
+}

@@ -1,0 +1,202 @@
+import {
+  checkFinite,
+  checkFloat32,
+  checkOneOf,
+  checkOptions,
+  checkSameShape,
+  checkTensor,
+  wrongKind,
+  wrongValue,
+} from '../check.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import { Tensor } from '../tensor.ts';
+import { KVCache } from './cache.ts';
+import { type KeyValues, keyValuesOf, LARGEST_DIM, sizesIn } from './keyValues.ts';
+import { AttentionMask, broadcastStrides, checkKeyLengths, type MaskContext, masks, sizesOf } from './mask.ts';
+import { type AttentionOptions, attentionOptions, type Layout, overlap } from './options.ts';
+
+/** A checked call. */
+export type Problem = MaskContext & {
+  where: string;
+  runtime: Runtime;
+  layout: Layout;
+  query: Tensor;
+  source: KeyValues;
+  headDim: number;
+  valueDim: number;
+  scale: number;
+  softcap: number;
+  mask: AttentionMask | undefined;
+  biases: Tensor[];
+  alibiSlopes: ArrayLike<number> | undefined;
+  sink: ArrayLike<number> | undefined;
+};
+
+/** Kernels count positions in int32. */
+const LARGEST_OFFSET = 2 ** 30;
+
+/** Beyond it, c or 1/c is no normal float32 number. */
+const LEAST_SOFTCAP = 1e-30;
+
+export function outputShape({ batch, heads, queries, valueDim, layout }: Problem): number[] {
+  return layout === 'bhsd' ? [batch, heads, queries, valueDim] : [batch, queries, heads, valueDim];
+}
+
+/**
+ * Checks a call and fills in its defaults; nothing is written.
+ * @param value absent where only scores are asked for, or where `key` is a cache
+ */
+export function problem(
+  where: string,
+  query: Tensor,
+  key: Tensor | KVCache,
+  value: Tensor | undefined,
+  options: AttentionOptions = {},
+): Problem {
+  if (!(query instanceof Tensor)) throw wrongKind(where, 'query', 'a Tensor', query);
+  checkOptions(where, options, attentionOptions);
+  const { runtime } = query;
+  const { layout = 'bhsd', causalAlignment = 'bottom-right' } = options;
+  checkOneOf(where, 'layout', layout, layouts);
+  checkOneOf(where, 'causalAlignment', causalAlignment, alignments);
+  checkTensor(where, 'query', query, runtime, rank4);
+  const cached = key instanceof KVCache;
+  const { batch, heads, length: queries, dim: headDim } = sizesIn(layout, query.shape);
+  const source = cached ? key.keyValues(where, runtime) : keyValuesOf(where, runtime, layout, batch, key, value);
+  checkQuery(where, { batch, heads, headDim }, source);
+  const scale = options.scale ?? 1 / Math.sqrt(headDim);
+  checkFinite(where, 'scale', scale);
+  const { softcap, mask, bias, output } = options;
+  if (softcap !== undefined) {
+    checkFinite(where, 'softcap', softcap);
+    if (softcap < LEAST_SOFTCAP || softcap > 1 / LEAST_SOFTCAP)
+      throw wrongValue(where, 'softcap', `is ${softcap}, not from ${LEAST_SOFTCAP} to ${1 / LEAST_SOFTCAP}`);
+  }
+  checkPerHead(where, 'alibiSlopes', options.alibiSlopes, heads);
+  checkPerHead(where, 'sink', options.sink, heads);
+  if (options.keyLengths !== undefined) {
+    if (cached) throw wrongValue(where, 'keyLengths', 'cannot be given with a cache, which has lengths of its own');
+    checkKeyLengths(where, options.keyLengths, batch, source.keys);
+  }
+  const keyLengths = source.lengths ?? options.keyLengths;
+  const queryOffset = offsetOf(where, options, keyLengths, batch, queries, source.keys);
+  if (mask instanceof Tensor) checkTensor(where, 'mask', mask, runtime, { dtypes: ['boolean', 'float32'] });
+  else if (mask !== undefined && !(mask instanceof AttentionMask))
+    throw wrongKind(where, 'mask', 'an AttentionMask or a Tensor', mask);
+  const result: Problem = {
+    where,
+    runtime,
+    layout,
+    query,
+    source,
+    batch,
+    heads,
+    queries,
+    keys: source.keys,
+    headDim,
+    valueDim: source.valueDim,
+    queryOffset,
+    scale,
+    softcap: softcap ?? 0,
+    mask: wholeMask(where, options, keyLengths),
+    biases: noBiases,
+    alibiSlopes: options.alibiSlopes,
+    sink: options.sink,
+  };
+  const added = mask instanceof Tensor && mask.dtype === 'float32' ? (mask as Tensor) : undefined;
+  if (added || bias !== undefined) result.biases = checkBiases(result, added, bias);
+  result.mask?.check(where, result);
+  if (output !== undefined) {
+    checkTensor(where, 'output', output, runtime);
+    checkSameShape(where, 'output', output.shape, outputShape(result));
+    const inputs = cached ? [query] : [query, key, value];
+    for (const input of [...inputs, ...result.biases])
+      if (input && overlap(input, output)) throw wrongValue(where, 'output', 'overlaps an input');
+  }
+  return result;
+}
+
+const layouts = ['bhsd', 'bshd'];
+const alignments = ['bottom-right', 'top-left'];
+const rank4 = { rank: 4 };
+const noBiases: Tensor[] = [];
+
+function checkQuery(where: string, query: { batch: number; heads: number; headDim: number }, source: KeyValues): void {
+  const differ = (has: string, other: string) => wrongValue(where, 'key', `has ${has}, but ${other}`);
+  if (query.headDim < 1) throw wrongValue(where, 'query', 'has headDim 0, but at least 1 is needed');
+  if (query.headDim > LARGEST_DIM)
+    throw wrongValue(where, 'query', `has headDim ${query.headDim}, but at most ${LARGEST_DIM} is possible`);
+  if (source.headDim !== query.headDim)
+    throw differ(`headDim ${source.headDim}`, `"query" has headDim ${query.headDim}`);
+  // A cache: of tensors it is checked with the others.
+  if (source.batch !== query.batch) throw differ(`batch ${source.batch}`, `"query" has batch ${query.batch}`);
+  if (source.kvHeads < 1 || query.heads < 1 || query.heads % source.kvHeads !== 0) {
+    throw wrongValue(where, 'query', `has ${query.heads} heads, which is not a multiple of kvHeads ${source.kvHeads}`);
+  }
+}
+
+function checkBiases(context: Problem, added: Tensor | undefined, bias: Tensor | undefined): Tensor[] {
+  const { where, runtime } = context;
+  const found: Tensor[] = [];
+  for (const [name, tensor] of Object.entries({ mask: added, bias })) {
+    if (tensor === undefined) continue;
+    checkTensor(where, name, tensor, runtime);
+    broadcastStrides(where, name, tensor.shape, sizesOf(context));
+    found.push(tensor);
+  }
+  return found;
+}
+
+function checkPerHead(where: string, name: string, values: ArrayLike<number> | undefined, heads: number): void {
+  if (values === undefined) return;
+  if (values?.length !== heads) throw wrongValue(where, name, `must be one number per query head (${heads})`);
+  for (let h = 0; h < heads; h++) checkFloat32(where, `${name}[${h}]`, values[h]);
+}
+
+/** Position of query 0 in each batch. */
+function offsetOf(
+  where: string,
+  { queryOffset: given, causalAlignment }: AttentionOptions,
+  keyLengths: ArrayLike<number> | undefined,
+  batch: number,
+  queries: number,
+  keys: number,
+): (batch: number) => number {
+  if (given === undefined) {
+    if (causalAlignment === 'top-left') return () => 0;
+    return keyLengths ? (b) => keyLengths[b] - queries : () => keys - queries;
+  }
+  if (typeof given === 'number') {
+    checkOffset(where, 'queryOffset', given);
+    return () => given;
+  }
+  if (given?.length !== batch) throw wrongValue(where, 'queryOffset', `must be a number or one per batch (${batch})`);
+  for (let b = 0; b < batch; b++) checkOffset(where, `queryOffset[${b}]`, given[b]);
+  return (b) => given[b];
+}
+
+function checkOffset(where: string, name: string, value: number): void {
+  if (!Number.isInteger(value) || Math.abs(value) > LARGEST_OFFSET)
+    throw wrongValue(where, name, `is ${value}, not an integer from −2³⁰ to 2³⁰`);
+}
+
+/** The conjunction of every option that hides keys; undefined if none does. */
+function wholeMask(
+  where: string,
+  { causal, window, mask }: AttentionOptions,
+  keyLengths: ArrayLike<number> | undefined,
+): AttentionMask | undefined {
+  let whole: AttentionMask | undefined;
+  const add = (part: AttentionMask) => {
+    whole = whole ? whole.and(part) : part;
+  };
+  if (keyLengths !== undefined) add(masks.keyLengths(keyLengths));
+  if (window !== undefined) {
+    if (!Array.isArray(window) || window.length !== 2) throw wrongKind(where, 'window', 'a pair [left, right]', window);
+    add(masks.slidingWindow(window[0], window[1]));
+  }
+  if (causal) add(masks.causal());
+  if (mask instanceof AttentionMask) add(mask);
+  else if (mask?.dtype === 'boolean') add(masks.tensor(mask as Tensor<'boolean'>));
+  return whole;
+}
