@@ -6,7 +6,7 @@ import { Lane, Task } from './task';
 
 // The state of flash attention in scratch. Two layouts of a group's queries and outputs. Many rows: the rows are in the lanes,
 // Qᵀ [headDim][8] and Oᵀ [valueDim][8]. Few rows (up to 8 in the task): headDim is in the lanes, Q [8][headDim] and O [8][valueDim],
-// rows rounded up to 4 floats.
+// rows rounded up to 4 and 16 floats.
 
 const LOG2E: f64 = 1.4426950408889634;
 const LN2: f64 = 0.6931471805599453;
@@ -27,10 +27,18 @@ export function outputAt(params: usize): usize {
 // @ts-ignore: top-level decorator
 @inline
 export function groupBytes(params: usize): usize {
-  return outputAt(params) + (<usize>((word(params, Attention.valueDim) + 11) & ~3) << 5);
+  // Micro-kernels write up to 3 rows of Oᵀ past valueDim.
+  return outputAt(params) + (<usize>((word(params, Attention.valueDim) + 18) & ~15) << 5);
 }
 
-/** Behind the groups, where keys and values are not float32: a tile of them as float32; int16 queries [8][headDim], int32 sums [4][valueDim]. */
+/** Floats from row to row of O where rows are few. */
+// @ts-ignore: top-level decorator
+@inline
+export function outputRow(params: usize): usize {
+  return <usize>((word(params, Attention.valueDim) + 15) & ~15);
+}
+
+/** Behind the groups, where keys and values are not float32: a tile of them as float32; int16 queries [8][headDim]. */
 // @ts-ignore: top-level decorator
 @inline
 export function wideAt(params: usize): usize {
@@ -43,16 +51,10 @@ export function queryBytesAt(params: usize): usize {
   return wideAt(params) + <usize>(Block.keys * (word(params, Attention.headDim) + word(params, Attention.valueDim))) * 4 + 64;
 }
 
-// @ts-ignore: top-level decorator
-@inline
-export function sumsAt(params: usize): usize {
-  return queryBytesAt(params) + (<usize>((word(params, Attention.headDim) + 15) & ~15) << 4);
-}
-
 /** Bytes of scratch that one task needs. */
 export function flashScratchBytes(params: usize): usize {
   if (word(params, Attention.stored) == Stored.float32) return wideAt(params);
-  return sumsAt(params) + (<usize>((word(params, Attention.valueDim) + 15) & ~15) << 4);
+  return queryBytesAt(params) + (<usize>((word(params, Attention.headDim) + 15) & ~15) << 4);
 }
 
 /** Whether the integer kernels serve a task of `rows` rows. */
@@ -81,17 +83,16 @@ export function open(params: usize, scratch: usize, group: usize, few: bool): vo
 
 function openBytes(params: usize, scratch: usize, query: usize): void {
   const headDim = word(params, Attention.headDim), row = <usize>((headDim + 3) & ~3) << 2, to = scratch + queryBytesAt(params);
-  const size = <usize>((headDim + 15) & ~15) << 1, sums = scratch + sumsAt(params);
+  const size = <usize>((headDim + 15) & ~15) << 1;
   for (let lane: usize = 0; lane < 8; lane++) {
     store<f32>(scratch + (lane << 2), quantize(to + lane * size, query + lane * row, headDim), QUERY_SCALES);
   }
-  memory.fill(sums, 0, <usize>((word(params, Attention.valueDim) + 15) & ~15) << 4);
 }
 
 /** Writes the rows O / sum and lse of a group's first `lanes`; returns whether all of O is finite. */
 export function close(params: usize, scratch: usize, group: usize, lanes: i32, few: bool): bool {
   const dim = word(params, Attention.valueDim), output = group + outputAt(params), factors = scratch + FACTORS;
-  const hasLse = pointer(params, Attention.lse) != 0, row = (dim + 3) & ~3, end = <usize>lanes << 2;
+  const hasLse = pointer(params, Attention.lse) != 0, row = outputRow(params), end = <usize>lanes << 2;
   for (let lane: usize = 0; lane < end; lane += 4) {
     const sum = load<f32>(group + lane, SUM), factor: f32 = sum == 0 ? 0 : 1 / sum;
     if (hasLse) store<f32>(load<usize>(group + lane, Lane.lse), <f32>(<f64>load<f32>(group + lane, MAX) * LN2 + NativeMath.log(sum)));
@@ -99,14 +100,14 @@ export function close(params: usize, scratch: usize, group: usize, lanes: i32, f
   }
   let poison = f32x4.splat(0);
   const zero = poison;
-  for (let at = output, last = output + (<usize>(few ? row : dim) << 5); at < last; at += 16) {
+  for (let at = output, last = output + ((few ? row : <usize>dim) << 5); at < last; at += 16) {
     poison = v128.or(poison, f32x4.ne(f32x4.mul(v128.load(at), zero), zero));
   }
   if (few) {
     for (let lane: usize = 0; lane < end; lane += 4) {
       const from = output + lane * row, factor = load<f32>(factors + lane);
       if (factor == 0) memory.fill(from, 0, <usize>dim << 2);
-      else scale(from, row >> 2, factor, 0);
+      else scale(from, <i32>row >> 2, factor, 0);
       memory.copy(load<usize>(group + lane, Lane.output), from, <usize>dim << 2);
     }
   } else unpack(group + Lane.output, 0, output, dim, factors);

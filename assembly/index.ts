@@ -5,7 +5,7 @@ export { accumulateFew, accumulateOne, dotsFew, dotsOne } from './micro/few';
 export { pack, unpack } from './micro/lanes';
 export { exponentiate, raise } from './micro/online';
 export { adjust } from './micro/adjust';
-export { accumulateBytes, dotsBytes, dotsBytesOne, quantizeWeights } from './micro/bytes';
+export { accumulateBytes, accumulateBytesOne, dotsBytes, dotsBytesOne, quantizeWeights } from './micro/bytes';
 export { widenRows } from './micro/widen';
 export { softmax } from './softmax';
 export { angles, rope } from './position';

@@ -1,8 +1,8 @@
 import { Attention, Run, RunKind, Segment, Stored } from './params';
-import { FACTORS, inBytes, MAX, outputAt, PAIRS, QUERY, queryBytesAt, QUERY_SCALES, SCORES, SUM, sumsAt, UNITS, wideAt } from './group';
+import { FACTORS, inBytes, MAX, outputAt, outputRow, PAIRS, QUERY, queryBytesAt, QUERY_SCALES, SCORES, SUM, UNITS, wideAt } from './group';
 import { accumulate, accumulateTall, accumulateVisible } from './micro/accumulate';
 import { adjust } from './micro/adjust';
-import { accumulateBytes, collect, dotsBytes, dotsBytesOne, quantizeWeights } from './micro/bytes';
+import { accumulateBytes, accumulateBytesOne, dotsBytes, dotsBytesOne, quantizeWeights } from './micro/bytes';
 import { dots, dotsTall } from './micro/dots';
 import { accumulateFew, accumulateFewVisible, accumulateOne, dotsFew, dotsOne } from './micro/few';
 import { scale } from './micro/lanes';
@@ -69,17 +69,17 @@ export function attendFew(params: usize, scratch: usize, group: usize, run: usiz
   const keyRow = pointer(scratch, Task.tileKeyRow), valueRow = pointer(scratch, Task.tileValueRow);
   const key = pointer(scratch, Task.tileKey) + skip * keyRow, value = pointer(scratch, Task.tileValue) + skip * valueRow;
   const scores = scratch + SCORES, query = group + QUERY, output = group + outputAt(params), rows = word(scratch, Task.rows);
-  const bytes: usize = rows > 4 ? 32 : 16, querySize = <usize>((headDim + 3) & ~3), outputSize = <usize>((valueDim + 3) & ~3);
+  const bytes: usize = rows > 4 ? 32 : 16, querySize = <usize>((headDim + 3) & ~3), stride = outputRow(params) << 2;
   for (let at: usize = 0; at < bytes; at += 16) {
     if (rows == 1) dotsOne(scores, key, query, count, headDim, keyRow);
     else streamDots(scores + at, key, query + at * querySize, count, headDim, keyRow, value, <usize>count * valueRow);
   }
   softmaxTile(params, scratch, group, run, first, count, bytes, true);
   for (let at: usize = 0; at < bytes; at += 16) {
-    const to = output + at * outputSize, next = key + <usize>count * keyRow, nextBytes = <usize>word(scratch, Task.follow) * keyRow;
-    if (minding) accumulateFewVisible(to, value, scores + at, count, valueDim, valueRow);
+    const to = output + (at >> 2) * stride, next = key + <usize>count * keyRow, nextBytes = <usize>word(scratch, Task.follow) * keyRow;
+    if (minding) accumulateFewVisible(to, stride, value, scores + at, count, valueDim, valueRow);
     else if (rows == 1) accumulateOne(to, value, scores, count, valueDim, valueRow);
-    else streamAccumulate(to, value, scores + at, count, valueDim, valueRow, next, nextBytes);
+    else streamAccumulate(to, stride, value, scores + at, count, valueDim, valueRow, next, nextBytes);
   }
 }
 
@@ -89,9 +89,8 @@ export function attendBytes(params: usize, scratch: usize, group: usize, run: us
   const keyRow = pointer(scratch, Task.tileKeyRow), valueRow = pointer(scratch, Task.tileValueRow);
   const key = pointer(scratch, Task.tileKey) + skip * keyRow, value = pointer(scratch, Task.tileValue) + skip * valueRow;
   const keyScales = pointer(scratch, Task.tileKeyScales) + (skip << 2), valueScales = pointer(scratch, Task.tileValueScales) + (skip << 2);
-  const scores = scratch + SCORES, query = scratch + queryBytesAt(params), sums = scratch + sumsAt(params);
-  const pairs = scratch + PAIRS, units = scratch + UNITS, bytes: usize = rows > 4 ? 32 : 16, inFour = rows == 1 ? 1 : 4;
-  const outputSize = <usize>((word(params, Attention.valueDim) + 3) & ~3) << 2;
+  const scores = scratch + SCORES, query = scratch + queryBytesAt(params), output = group + outputAt(params);
+  const pairs = scratch + PAIRS, units = scratch + UNITS, bytes: usize = rows > 4 ? 32 : 16, stride = outputRow(params) << 2;
   for (let at: usize = 0; at < bytes; at += 16) {
     const rowsAt = query + (at >> 1) * keyRow, scales = scratch + QUERY_SCALES + at;
     if (rows == 1) dotsBytesOne(scores, key, keyScales, rowsAt, scales, count, keyRow);
@@ -100,8 +99,8 @@ export function attendBytes(params: usize, scratch: usize, group: usize, run: us
   softmaxTile(params, scratch, group, run, first, count, bytes, true);
   for (let at: usize = 0; at < bytes; at += 16) {
     quantizeWeights(pairs, units, scores + at, valueScales, count);
-    accumulateBytes(sums, value, pairs, count, valueRow, inFour);
-    collect(group + outputAt(params) + (at >> 2) * outputSize, outputSize, sums, units, valueRow, inFour);
+    if (rows == 1) accumulateBytesOne(output, stride, value, pairs, units, count, valueRow);
+    else accumulateBytes(output + (at >> 2) * stride, stride, value, pairs, units, count, valueRow);
   }
 }
 
@@ -119,10 +118,8 @@ function softmaxTile(params: usize, scratch: usize, group: usize, run: usize, fi
   if (!risen) return;
   const dim = word(params, Attention.valueDim), output = group + outputAt(params);
   if (!few) return rescale(output, factors, dim);
-  for (let lane: usize = 0; lane < bytes; lane += 4) {
-    const row = (dim + 3) >> 2;
-    scale(output + lane * (<usize>row << 2), row, load<f32>(factors + lane), 0);
-  }
+  const row = outputRow(params);
+  for (let lane: usize = 0; lane < bytes; lane += 4) scale(output + lane * row, <i32>row >> 2, load<f32>(factors + lane), 0);
 }
 
 /** Oᵀ[dim][8] ← Oᵀ · factors[8] */
@@ -149,8 +146,8 @@ function streamDots(out: usize, row: usize, query: usize, count: i32, dim: i32, 
 }
 
 /** `accumulateFew` likewise. */
-function streamAccumulate(out: usize, value: usize, weights: usize, count: i32, dim: i32, rowBytes: usize, next: usize, nextBytes: usize): void {
+function streamAccumulate(out: usize, stride: usize, value: usize, weights: usize, count: i32, dim: i32, rowBytes: usize, next: usize, nextBytes: usize): void {
   const ahead = rowsAhead(rowBytes, count), far = (count - ahead) & ~1, rest = count - far, last = value + <usize>far * rowBytes;
-  if (far > 0) accumulateFew(out, value, weights, far, dim, rowBytes, value + <usize>ahead * rowBytes);
-  accumulateFew(out, last, weights + (<usize>far << 5), rest, dim, rowBytes, <usize>rest * rowBytes <= nextBytes ? next : last);
+  if (far > 0) accumulateFew(out, stride, value, weights, far, dim, rowBytes, value + <usize>ahead * rowBytes);
+  accumulateFew(out, stride, last, weights + (<usize>far << 5), rest, dim, rowBytes, <usize>rest * rowBytes <= nextBytes ? next : last);
 }

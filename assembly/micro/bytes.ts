@@ -17,28 +17,34 @@ export function quantize(to: usize, row: usize, dim: i32): f32 {
   return most / MOST;
 }
 
-// @ts-ignore: top-level decorator
-@inline
-function dot(sum: v128, low: v128, high: v128, query: usize): v128 {
-  const x = i32x4.dot_i16x8_s(low, v128.load(query)), y = i32x4.dot_i16x8_s(high, v128.load(query, 16));
-  return i32x4.add(sum, i32x4.add(x, y));
-}
-
 /** Sᵀ[count][4 lanes] = K[count][dim] · scales[count] · Q[4][dim] · queryScales[4]; rows of K are `rowBytes` of int8, of Q twice that. */
 export function dotsBytes(out: usize, row: usize, scales: usize, query: usize, queryScales: usize, count: i32, rowBytes: usize): void {
   const stride = rowBytes << 1, factor = v128.load(queryScales), zero = i32x4.splat(0);
-  for (let j = 0; j < count; j++, scales += 4, out += 32) {
-    let a = zero, b = zero, c = zero, d = zero, q = query;
-    for (const end = row + rowBytes; row < end; row += 16, q += 32) {
-      const low = v128.load8x8_s(row), high = v128.load8x8_s(row, 8);
-      a = dot(a, low, high, q);
-      b = dot(b, low, high, q + stride);
-      c = dot(c, low, high, q + 2 * stride);
-      d = dot(d, low, high, q + 3 * stride);
+  for (let j = 0; j < count; j += 2, scales += 8, out += 64) {
+    const other = j + 1 < count ? rowBytes : 0;
+    let a0 = zero, a1 = zero, a2 = zero, a3 = zero, b0 = zero, b1 = zero, b2 = zero, b3 = zero;
+    let k = row + <usize>j * rowBytes, q = query;
+    for (const end = k + rowBytes; k < end; k += 8, q += 16) {
+      const x = v128.load8x8_s(k), y = v128.load8x8_s(k + other);
+      let s = v128.load(q);
+      a0 = i32x4.add(a0, i32x4.dot_i16x8_s(x, s)); b0 = i32x4.add(b0, i32x4.dot_i16x8_s(y, s));
+      s = v128.load(q + stride);
+      a1 = i32x4.add(a1, i32x4.dot_i16x8_s(x, s)); b1 = i32x4.add(b1, i32x4.dot_i16x8_s(y, s));
+      s = v128.load(q + 2 * stride);
+      a2 = i32x4.add(a2, i32x4.dot_i16x8_s(x, s)); b2 = i32x4.add(b2, i32x4.dot_i16x8_s(y, s));
+      s = v128.load(q + 3 * stride);
+      a3 = i32x4.add(a3, i32x4.dot_i16x8_s(x, s)); b3 = i32x4.add(b3, i32x4.dot_i16x8_s(y, s));
     }
-    const sum = sums(f32x4.convert_i32x4_s(a), f32x4.convert_i32x4_s(b), f32x4.convert_i32x4_s(c), f32x4.convert_i32x4_s(d));
-    v128.store(out, f32x4.mul(sum, f32x4.mul(factor, v128.load32_splat(scales))));
+    storeScores(out, a0, a1, a2, a3, f32x4.mul(factor, v128.load32_splat(scales)));
+    storeScores(out + 32, b0, b1, b2, b3, f32x4.mul(factor, v128.load32_splat(scales + (other != 0 ? 4 : 0))));
   }
+}
+
+// @ts-ignore: top-level decorator
+@inline
+function storeScores(out: usize, a: v128, b: v128, c: v128, d: v128, factor: v128): void {
+  const sum = sums(f32x4.convert_i32x4_s(a), f32x4.convert_i32x4_s(b), f32x4.convert_i32x4_s(c), f32x4.convert_i32x4_s(d));
+  v128.store(out, f32x4.mul(sum, factor));
 }
 
 /** The same for one row, its score in all 4 lanes. */
@@ -46,84 +52,98 @@ export function dotsBytesOne(out: usize, row: usize, scales: usize, query: usize
   const factor = v128.load32_splat(queryScales), zero = i32x4.splat(0);
   for (let j = 0; j < count; j++, scales += 4, out += 32) {
     let a = zero, q = query;
-    for (const end = row + rowBytes; row < end; row += 16, q += 32) a = dot(a, v128.load8x8_s(row), v128.load8x8_s(row, 8), q);
+    for (const end = row + rowBytes; row < end; row += 16, q += 32) {
+      const x = i32x4.dot_i16x8_s(v128.load8x8_s(row), v128.load(q)), y = i32x4.dot_i16x8_s(v128.load8x8_s(row, 8), v128.load(q, 16));
+      a = i32x4.add(a, i32x4.add(x, y));
+    }
     const sum = f32x4.convert_i32x4_s(a);
     v128.store(out, f32x4.mul(sums(sum, sum, sum, sum), f32x4.mul(factor, v128.load32_splat(scales))));
   }
 }
 
 /**
- * A tile's weights times the values' scales as int16: pairs [⌈count / 4⌉ · 2][4 rows] of (key 2i, key 2i + 1); keys past `count` are 0.
+ * A tile's weights times the values' scales as int16: pairs [⌈count / 2⌉][4 rows] of (key 2i, key 2i + 1); a key past `count` is 0.
  * @param unit [4] what one step is worth
  */
 export function quantizeWeights(pairs: usize, unit: usize, weights: usize, scales: usize, count: i32): void {
   const zero = f32x4.splat(0);
-  let most = zero;
+  let most = zero, poison = zero;
   for (let j: usize = 0; j < <usize>count; j++) {
     const w = v128.load(weights + (j << 5));
     const scaled = v128.and(f32x4.mul(w, v128.load32_splat(scales + (j << 2))), f32x4.ne(w, zero));
     v128.store(weights + (j << 5), scaled);
-    most = f32x4.max(most, scaled);
+    // Not max, whose care for NaN costs V8 12 cycles a key.
+    most = f32x4.pmax(most, scaled);
+    poison = v128.or(poison, f32x4.ne(scaled, scaled));
   }
-  for (let j = count; j & 3; j++) v128.store(weights + (<usize>j << 5), zero);
-  // Where all weights are 0, 0 · ∞ gives NaN, which is saturated to 0.
-  const inverse = f32x4.div(f32x4.splat(MOST), most);
-  v128.store(unit, f32x4.div(most, f32x4.splat(MOST)));
-  for (let j = 0; j < count; j += 4, weights += 128, pairs += 32) {
-    const a = step(weights, inverse), b = step(weights + 32, inverse), c = step(weights + 64, inverse), d = step(weights + 96, inverse);
-    v128.store(pairs, v128.or(a, i32x4.shl(b, 16)));
-    v128.store(pairs, v128.or(c, i32x4.shl(d, 16)), 16);
+  if (count & 1) v128.store(weights + (<usize>count << 5), zero);
+  // No infinity where all weights are 0: 0 · ∞ is NaN.
+  const inverse = f32x4.min(f32x4.div(f32x4.splat(MOST), most), f32x4.splat(f32.MAX_VALUE));
+  v128.store(unit, v128.or(f32x4.div(most, f32x4.splat(MOST)), poison));
+  // Added to 2²³, a number rounds to an integer in the low bits.
+  const magic = f32x4.splat(8388608), low = i32x4.splat(0xffff);
+  for (let j = 0; j < count; j += 2, weights += 64, pairs += 16) {
+    const a = f32x4.add(f32x4.mul(v128.load(weights), inverse), magic), b = f32x4.add(f32x4.mul(v128.load(weights, 32), inverse), magic);
+    v128.store(pairs, v128.or(v128.and(a, low), i32x4.shl(b, 16)));
   }
 }
 
+/** O += unit · sum */
 // @ts-ignore: top-level decorator
 @inline
-function step(weights: usize, inverse: v128): v128 {
-  return i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(weights), inverse)));
+function collect(out: usize, unit: v128, sum: v128): void {
+  v128.store(out, f32x4.add(v128.load(out), f32x4.mul(unit, f32x4.convert_i32x4_s(sum))));
 }
 
-/** 4 dims of keys a, b and of keys c, d by their weights' pairs, added to 4 int32 sums. */
-// @ts-ignore: top-level decorator
-@inline
-function add(sum: usize, ab: v128, cd: v128, pairAB: v128, pairCD: v128): void {
-  v128.store(sum, i32x4.add(v128.load(sum), i32x4.add(i32x4.dot_i16x8_s(ab, pairAB), i32x4.dot_i16x8_s(cd, pairCD))));
-}
-
-/** sums[rows][dim] int32 += pairs · V, four keys at a time; `rows` 1 or 4. Past `last`, that row of V is read again, with weight 0. */
-export function accumulateBytes(sum: usize, value: usize, pairs: usize, count: i32, rowBytes: usize, rows: i32): void {
-  const last = value + <usize>(count - 1) * rowBytes, stride = rowBytes << 2, end = <usize>rows << 2;
-  for (let j = 0; j < count; j += 4, pairs += 32) {
-    const r0 = value + <usize>j * rowBytes, r1 = min(r0 + rowBytes, last), r2 = min(r1 + rowBytes, last), r3 = min(r2 + rowBytes, last);
-    for (let k: usize = 0; k < rowBytes; k += 16) {
-      const a = v128.load(r0 + k), b = v128.load(r1 + k), c = v128.load(r2 + k), d = v128.load(r3 + k);
-      const abLow = i8x16.shuffle(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-      const abHigh = i8x16.shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-      const cdLow = i8x16.shuffle(c, d, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-      const cdHigh = i8x16.shuffle(c, d, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-      const ab0 = i16x8.extend_low_i8x16_s(abLow), ab1 = i16x8.extend_high_i8x16_s(abLow);
-      const ab2 = i16x8.extend_low_i8x16_s(abHigh), ab3 = i16x8.extend_high_i8x16_s(abHigh);
-      const cd0 = i16x8.extend_low_i8x16_s(cdLow), cd1 = i16x8.extend_high_i8x16_s(cdLow);
-      const cd2 = i16x8.extend_low_i8x16_s(cdHigh), cd3 = i16x8.extend_high_i8x16_s(cdHigh);
-      let to = sum + (k << 2);
-      for (let r: usize = 0; r < end; r += 4, to += stride) {
-        const pairAB = v128.load32_splat(pairs + r), pairCD = v128.load32_splat(pairs + r, 16);
-        add(to, ab0, cd0, pairAB, pairCD);
-        add(to + 16, ab1, cd1, pairAB, pairCD);
-        add(to + 32, ab2, cd2, pairAB, pairCD);
-        add(to + 48, ab3, cd3, pairAB, pairCD);
-      }
-    }
-  }
-}
-
-/** O[rows][outStride bytes] += unit[rows] · sums[rows][dim], and the sums begin again at 0. */
-export function collect(out: usize, outStride: usize, sum: usize, unit: usize, rowBytes: usize, rows: i32): void {
+/**
+ * O[4][dim] += unit[4] · pairs · V, 8 dims at a time over two keys at a time; rows of O are `stride` bytes apart and have room for a multiple
+ * of 8 dims. Past the last row of V, that row is read again, with weight 0.
+ */
+export function accumulateBytes(out: usize, stride: usize, value: usize, pairs: usize, unit: usize, count: i32, rowBytes: usize): void {
   const zero = i32x4.splat(0);
-  for (let r = 0; r < rows; r++, out += outStride) {
-    const u = v128.load32_splat(unit + (<usize>r << 2));
-    for (let k: usize = 0; k < rowBytes << 2; k += 16, sum += 16) {
-      if (k < outStride) v128.store(out + k, f32x4.add(v128.load(out + k), f32x4.mul(u, f32x4.convert_i32x4_s(v128.load(sum)))));
-      v128.store(sum, zero);
+  const u0 = v128.load32_splat(unit), u1 = v128.load32_splat(unit, 4), u2 = v128.load32_splat(unit, 8), u3 = v128.load32_splat(unit, 12);
+  for (let k: usize = 0; k < stride; k += 32, value += 8) {
+    let a0 = zero, a1 = zero, a2 = zero, a3 = zero, b0 = zero, b1 = zero, b2 = zero, b3 = zero;
+    let v = value, w = pairs;
+    for (let j = 0; j < count; j += 2, w += 16, v += rowBytes << 1) {
+      const next = v + (j + 1 < count ? rowBytes : 0);
+      const both = i8x16.shuffle(v128.load64_zero(v), v128.load64_zero(next), 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      const x = i16x8.extend_low_i8x16_s(both), y = i16x8.extend_high_i8x16_s(both);
+      let s = v128.load32_splat(w);
+      a0 = i32x4.add(a0, i32x4.dot_i16x8_s(x, s)); b0 = i32x4.add(b0, i32x4.dot_i16x8_s(y, s));
+      s = v128.load32_splat(w, 4);
+      a1 = i32x4.add(a1, i32x4.dot_i16x8_s(x, s)); b1 = i32x4.add(b1, i32x4.dot_i16x8_s(y, s));
+      s = v128.load32_splat(w, 8);
+      a2 = i32x4.add(a2, i32x4.dot_i16x8_s(x, s)); b2 = i32x4.add(b2, i32x4.dot_i16x8_s(y, s));
+      s = v128.load32_splat(w, 12);
+      a3 = i32x4.add(a3, i32x4.dot_i16x8_s(x, s)); b3 = i32x4.add(b3, i32x4.dot_i16x8_s(y, s));
     }
+    let o = out + k;
+    collect(o, u0, a0); collect(o + 16, u0, b0);
+    o += stride;
+    collect(o, u1, a1); collect(o + 16, u1, b1);
+    o += stride;
+    collect(o, u2, a2); collect(o + 16, u2, b2);
+    o += stride;
+    collect(o, u3, a3); collect(o + 16, u3, b3);
+  }
+}
+
+/** The same for one row, 16 dims at a time. */
+export function accumulateBytesOne(out: usize, stride: usize, value: usize, pairs: usize, unit: usize, count: i32, rowBytes: usize): void {
+  const zero = i32x4.splat(0), u = v128.load32_splat(unit);
+  for (let k: usize = 0; k < stride; k += 64, value += 16) {
+    let a = zero, b = zero, c = zero, d = zero, v = value, w = pairs;
+    for (let j = 0; j < count; j += 2, w += 16, v += rowBytes << 1) {
+      const p = v128.load(v), q = v128.load(v + (j + 1 < count ? rowBytes : 0)), s = v128.load32_splat(w);
+      const low = i8x16.shuffle(p, q, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      const high = i8x16.shuffle(p, q, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+      a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(low), s));
+      b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(low), s));
+      c = i32x4.add(c, i32x4.dot_i16x8_s(i16x8.extend_low_i8x16_s(high), s));
+      d = i32x4.add(d, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_s(high), s));
+    }
+    collect(out + k, u, a); collect(out + k + 16, u, b);
+    collect(out + k + 32, u, c); collect(out + k + 48, u, d);
   }
 }

@@ -1,6 +1,6 @@
 import { madd } from '../simd/lanes';
 
-// Few rows (decoding): headDim in the lanes, queries and outputs are rows of `dim` rounded up to 4. Scores are Sᵀ [key][8] as
+// Few rows (decoding): headDim in the lanes, queries are rows of `dim` rounded up to 4, outputs rows `stride` bytes apart. Scores are Sᵀ [key][8] as
 // everywhere, so that masks and softmax are the same. What counts is the order in which K and V come from memory: one sequential
 // stream. Two rows at once saturate the arithmetic, but as two streams they halve the bandwidth (8 instead of 19 GB/s, measured), so
 // the kernels of two rows touch memory a little ahead of where they compute, one line after the other (24 of 31 GB/s).
@@ -88,8 +88,7 @@ export function dotsOne(out: usize, row: usize, query: usize, count: i32, dim: i
  * O[4][dim] += P[count][4 lanes]ᵀ · V[count][dim], two keys at a time; the tile ends in a key of weight 0 if `count` is odd.
  * @param ahead where `count · dim` floats lie that are needed next
  */
-export function accumulateFew(out: usize, value: usize, weights: usize, count: i32, dim: i32, rowBytes: usize, ahead: usize): void {
-  const stride = <usize>((dim + 3) & ~3) << 2;
+export function accumulateFew(out: usize, stride: usize, value: usize, weights: usize, count: i32, dim: i32, rowBytes: usize, ahead: usize): void {
   for (let j = 0; j < count; j += 2, weights += 64, value += 2 * rowBytes) {
     const pair = j + 1 < count, other = pair ? rowBytes : 0, step: usize = pair ? 32 : 0;
     const a0 = v128.load32_splat(weights), a1 = v128.load32_splat(weights, 4);
@@ -132,8 +131,7 @@ export function accumulateOne(out: usize, value: usize, weights: usize, count: i
 }
 
 /** `accumulateFew` where a value may be NaN or infinite: a weight of 0 contributes nothing. */
-export function accumulateFewVisible(out: usize, value: usize, weights: usize, count: i32, dim: i32, rowBytes: usize): void {
-  const stride = <usize>((dim + 3) & ~3) << 2;
+export function accumulateFewVisible(out: usize, stride: usize, value: usize, weights: usize, count: i32, dim: i32, rowBytes: usize): void {
   for (let j = 0; j < count; j++, weights += 32, value += rowBytes) {
     for (let r: usize = 0; r < 4; r++) {
       const weight = load<f32>(weights + (r << 2));

@@ -21,8 +21,8 @@ export function widenRows(rows: usize, stored: i32, from: usize, scales: usize, 
 @inline
 function widenHalves(to: usize, from: usize, dim: i32): void {
   let d = 0;
-  for (; d + 4 <= dim; d += 4, to += 16, from += 8) v128.store(to, widen(v128.load16x4_u(from)));
-  for (; d < dim; d++, to += 4, from += 2) store<f32>(to, f32x4.extract_lane(widen(i32x4.splat(load<u16>(from))), 0));
+  for (; d + 4 <= dim; d += 4, to += 16, from += 8) v128.store(to, widen(v128.load16x4_s(from)));
+  for (; d < dim; d++, to += 4, from += 2) store<f32>(to, f32x4.extract_lane(widen(i32x4.splat(load<i16>(from))), 0));
 }
 
 // @ts-ignore: top-level decorator

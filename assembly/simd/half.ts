@@ -1,14 +1,19 @@
 // IEEE 754 binary16 (float16) and float32.
 
-/** 4 float32 of 4 float16 in the low halves of int32 lanes: exponent and fraction shifted into place, times 2¹¹². */
+// From linear memory: V8 rebuilds a v128.const at every use in a loop. Sign, exponent and fraction; 2¹¹²; 65536; infinity.
+const constants: usize = memory.data<u32>([0x8fffe000, 0x77800000, 0x47800000, 0x7f800000]);
+
+/**
+ * 4 float32 of 4 float16, sign-extended to int32 lanes: the bits shifted into place (the sign's copies masked off), times 2¹¹² for the
+ * exponent's other bias. What is 65536 or more after that was infinite or NaN.
+ */
 // @ts-ignore: top-level decorator
 @inline
 export function widen(halves: v128): v128 {
-  const magnitude = i32x4.shl(v128.and(halves, i32x4.splat(0x7fff)), 13);
-  const number = f32x4.mul(magnitude, f32x4.splat(5.192296858534828e33));
-  const special = v128.and(i32x4.ge_u(magnitude, i32x4.splat(0x0f800000)), i32x4.splat(0x7f800000));
-  const sign = i32x4.shl(v128.and(halves, i32x4.splat(0x8000)), 16);
-  return v128.or(v128.or(number, special), sign);
+  const bits = v128.and(i32x4.shl(halves, 13), v128.load32_splat(constants));
+  const number = f32x4.mul(bits, v128.load32_splat(constants, 4));
+  const special = f32x4.ge(f32x4.abs(number), v128.load32_splat(constants, 8));
+  return v128.or(number, v128.and(special, v128.load32_splat(constants, 12)));
 }
 
 /** The nearest float16, ties to even, of a float32; from 65520 on it is infinite. */
