@@ -2,7 +2,7 @@ import { Attention, Run, RunKind } from './params';
 import { close, GROUPS, groupBytes, inBytes, open } from './group';
 import { pointer, word } from './simd/lanes';
 import { locate, Task, visibleKeys } from './task';
-import { attendBytes, attendFew, attendMany, openTile } from './tile';
+import { attendBytes, attendFew, attendMany, attendOne, openTile } from './tile';
 
 export { flashScratchBytes } from './group';
 
@@ -33,7 +33,8 @@ function attend(params: usize, index: i32, scratch: usize, minding: bool): bool 
         const visible = visibleKeys(run, group);
         const first = max(start, <i32>visible), count = min(tileEnd, <i32>(visible >> 32)) - first;
         if (count <= 0) continue;
-        if (bytes) attendBytes(params, scratch, group, run, first, count);
+        if (rows == 1) attendOne(params, scratch, group, run, first, count, bytes, minding);
+        else if (bytes) attendBytes(params, scratch, group, run, first, count);
         else if (few) attendFew(params, scratch, group, run, first, count, minding);
         else attendMany(params, scratch, group, run, first, count, minding);
       }

@@ -67,18 +67,19 @@ export function inBytes(params: usize, rows: i32): bool {
 /** Gathers a group's queries, scaled, and starts its softmax: a sink is a key that was seen first, with value 0. */
 export function open(params: usize, scratch: usize, group: usize, few: bool): void {
   const headDim = word(params, Attention.headDim), padded = (headDim + 3) & ~3;
-  const query = group + QUERY, output = group + outputAt(params);
+  const query = group + QUERY, output = group + outputAt(params), rows = word(scratch, Task.rows);
   const sinks = word(scratch, Task.keyStart) == 0 ? pointer(params, Attention.sinks) : 0;
   for (let lane: usize = 0; lane < 32; lane += 4) {
     const sink = sinks != 0 ? <f32>(<f64>load<f32>(sinks + (<usize>load<i32>(group + lane, Lane.head) << 2)) * LOG2E) : -f32.MAX_VALUE;
     store<f32>(group + lane, sink, MAX);
-    store<f32>(group + lane, sinks != 0 ? 1 : 0, SUM);
+    // One row's sum is spread over the lanes.
+    store<f32>(group + lane, sinks != 0 && (lane == 0 || rows > 1) ? 1 : 0, SUM);
     if (few) memory.copy(query + lane * padded, load<usize>(group + lane, Lane.query), <usize>headDim << 2);
   }
   if (!few) pack(query, group + Lane.query, headDim);
   scale(query, padded << 1, real(params, Attention.scale), real(params, Attention.scaleLow));
   memory.fill(output, 0, groupBytes(params) - outputAt(params));
-  if (inBytes(params, word(scratch, Task.rows))) openBytes(params, scratch, query);
+  if (inBytes(params, rows)) openBytes(params, scratch, query);
 }
 
 function openBytes(params: usize, scratch: usize, query: usize): void {
@@ -93,6 +94,10 @@ function openBytes(params: usize, scratch: usize, query: usize): void {
 export function close(params: usize, scratch: usize, group: usize, lanes: i32, few: bool): bool {
   const dim = word(params, Attention.valueDim), output = group + outputAt(params), factors = scratch + FACTORS;
   const hasLse = pointer(params, Attention.lse) != 0, row = outputRow(params), end = <usize>lanes << 2;
+  if (word(scratch, Task.rows) == 1) {
+    const a = load<f32>(group, SUM) + load<f32>(group, SUM + 4), b = load<f32>(group, SUM + 8) + load<f32>(group, SUM + 12);
+    store<f32>(group, a + b, SUM);
+  }
   for (let lane: usize = 0; lane < end; lane += 4) {
     const sum = load<f32>(group + lane, SUM), factor: f32 = sum == 0 ? 0 : 1 / sum;
     if (hasLse) store<f32>(load<usize>(group + lane, Lane.lse), <f32>(<f64>load<f32>(group + lane, MAX) * LN2 + NativeMath.log(sum)));

@@ -3,9 +3,9 @@ export { accumulate, accumulateTall, accumulateVisible } from './micro/accumulat
 export { dots, dotsTall } from './micro/dots';
 export { accumulateFew, accumulateOne, dotsFew, dotsOne } from './micro/few';
 export { pack, unpack } from './micro/lanes';
-export { exponentiate, raise } from './micro/online';
+export { exponentiate, exponentiateOne, raise, raiseOne } from './micro/online';
 export { adjust } from './micro/adjust';
-export { accumulateBytes, accumulateBytesOne, dotsBytes, dotsBytesOne, quantizeWeights } from './micro/bytes';
+export { accumulateBytes, accumulateBytesOne, dotsBytes, dotsBytesOne, quantizeOne, quantizeWeights } from './micro/bytes';
 export { widenRows } from './micro/widen';
 export { softmax } from './softmax';
 export { angles, rope } from './position';

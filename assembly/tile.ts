@@ -2,11 +2,11 @@ import { Attention, Run, RunKind, Segment, Stored } from './params';
 import { FACTORS, inBytes, MAX, outputAt, outputRow, PAIRS, QUERY, queryBytesAt, QUERY_SCALES, SCORES, SUM, UNITS, wideAt } from './group';
 import { accumulate, accumulateTall, accumulateVisible } from './micro/accumulate';
 import { adjust } from './micro/adjust';
-import { accumulateBytes, accumulateBytesOne, dotsBytes, dotsBytesOne, quantizeWeights } from './micro/bytes';
+import { accumulateBytes, accumulateBytesOne, dotsBytes, dotsBytesOne, quantizeOne, quantizeWeights } from './micro/bytes';
 import { dots, dotsTall } from './micro/dots';
 import { accumulateFew, accumulateFewVisible, accumulateOne, dotsFew, dotsOne } from './micro/few';
 import { scale } from './micro/lanes';
-import { exponentiate, pad, raise } from './micro/online';
+import { exponentiate, exponentiateOne, pad, padOne, raise, raiseOne } from './micro/online';
 import { storedBytes, widenRows } from './micro/widen';
 import { pointer, word } from './simd/lanes';
 import { Task } from './task';
@@ -71,14 +71,12 @@ export function attendFew(params: usize, scratch: usize, group: usize, run: usiz
   const scores = scratch + SCORES, query = group + QUERY, output = group + outputAt(params), rows = word(scratch, Task.rows);
   const bytes: usize = rows > 4 ? 32 : 16, querySize = <usize>((headDim + 3) & ~3), stride = outputRow(params) << 2;
   for (let at: usize = 0; at < bytes; at += 16) {
-    if (rows == 1) dotsOne(scores, key, query, count, headDim, keyRow);
-    else streamDots(scores + at, key, query + at * querySize, count, headDim, keyRow, value, <usize>count * valueRow);
+    streamDots(scores + at, key, query + at * querySize, count, headDim, keyRow, value, <usize>count * valueRow);
   }
   softmaxTile(params, scratch, group, run, first, count, bytes, true);
   for (let at: usize = 0; at < bytes; at += 16) {
     const to = output + (at >> 2) * stride, next = key + <usize>count * keyRow, nextBytes = <usize>word(scratch, Task.follow) * keyRow;
-    if (minding) accumulateFewVisible(to, stride, value, scores + at, count, valueDim, valueRow);
-    else if (rows == 1) accumulateOne(to, value, scores, count, valueDim, valueRow);
+    if (minding) accumulateFewVisible(to, stride, value, scores + at, count, valueDim, valueRow, 4, 32);
     else streamAccumulate(to, stride, value, scores + at, count, valueDim, valueRow, next, nextBytes);
   }
 }
@@ -93,15 +91,44 @@ export function attendBytes(params: usize, scratch: usize, group: usize, run: us
   const pairs = scratch + PAIRS, units = scratch + UNITS, bytes: usize = rows > 4 ? 32 : 16, stride = outputRow(params) << 2;
   for (let at: usize = 0; at < bytes; at += 16) {
     const rowsAt = query + (at >> 1) * keyRow, scales = scratch + QUERY_SCALES + at;
-    if (rows == 1) dotsBytesOne(scores, key, keyScales, rowsAt, scales, count, keyRow);
-    else dotsBytes(scores + at, key, keyScales, rowsAt, scales, count, keyRow);
+    const ahead = valueRow >= keyRow ? value : key;
+    dotsBytes(scores + at, key, keyScales, rowsAt, scales, count, keyRow, ahead);
   }
   softmaxTile(params, scratch, group, run, first, count, bytes, true);
   for (let at: usize = 0; at < bytes; at += 16) {
     quantizeWeights(pairs, units, scores + at, valueScales, count);
-    if (rows == 1) accumulateBytesOne(output, stride, value, pairs, units, count, valueRow);
-    else accumulateBytes(output + (at >> 2) * stride, stride, value, pairs, units, count, valueRow);
+    accumulateBytes(output + (at >> 2) * stride, stride, value, pairs, units, count, valueRow);
   }
+}
+
+/** `attendFew` for a task of one row. Its keys lie in the lanes: scores are S [count]. */
+export function attendOne(params: usize, scratch: usize, group: usize, run: usize, first: i32, count: i32, bytes: bool, minding: bool): void {
+  const headDim = word(params, Attention.headDim), valueDim = word(params, Attention.valueDim), skip = <usize>(first - word(scratch, Task.tileStart));
+  const keyRow = pointer(scratch, Task.tileKeyRow), valueRow = pointer(scratch, Task.tileValueRow);
+  const key = pointer(scratch, Task.tileKey) + skip * keyRow, value = pointer(scratch, Task.tileValue) + skip * valueRow;
+  const keyScales = pointer(scratch, Task.tileKeyScales) + (skip << 2), valueScales = pointer(scratch, Task.tileValueScales) + (skip << 2);
+  const scores = scratch + SCORES, output = group + outputAt(params), stride = outputRow(params) << 2;
+  if (bytes) dotsBytesOne(scores, key, keyScales, scratch + queryBytesAt(params), scratch + QUERY_SCALES, count, keyRow, valueRow >= keyRow ? value : key);
+  else dotsOne(scores, key, group + QUERY, count, headDim, keyRow);
+
+  if (word(run, Run.kind) != RunKind.full || word(params, Attention.adjusted) != 0) adjustOne(scores, params, group, run, first, count);
+  const padded = (count + 15) & ~15, factors = scratch + FACTORS;
+  padOne(scores, count);
+  if (raiseOne(scores, padded, group + MAX, group + SUM, factors)) scale(output, <i32>stride >> 4, load<f32>(factors), 0);
+  exponentiateOne(scores, padded, group + MAX, group + SUM);
+
+  if (bytes) {
+    quantizeOne(scratch + PAIRS, scratch + UNITS, scores, valueScales, padded);
+    accumulateBytesOne(output, stride, value, scratch + PAIRS, scratch + UNITS, count, valueRow);
+  } else if (minding) accumulateFewVisible(output, stride, value, scores, count, valueDim, valueRow, 1, 4);
+  else accumulateOne(output, value, scores, count, valueDim, valueRow);
+}
+
+/** `adjust` on S [count]: its place is [count][8] for the while. */
+function adjustOne(scores: usize, params: usize, group: usize, run: usize, first: i32, count: i32): void {
+  for (let j: usize = count; j > 0; j--) store<f32>(scores + ((j - 1) << 5), load<f32>(scores + ((j - 1) << 2)));
+  adjust(scores, params, group, run, first, count);
+  for (let j: usize = 0; j < <usize>count; j++) store<f32>(scores + (j << 2), load<f32>(scores + (j << 5)));
 }
 
 /** A tile's scores become its weights; the state so far is rescaled where the max has risen. `bytes`: 16 for 4 lanes, 32 for 8. */

@@ -74,13 +74,17 @@ function dotOne(row: usize, query: usize, dim: i32): v128 {
   return f32x4.add(f32x4.add(a, b), f32x4.add(c, d));
 }
 
-/** The same for one row, its score in all 4 lanes. */
+/** S[count] = K[count][dim] · query[dim] of one row; writes up to 3 scores more. */
 export function dotsOne(out: usize, row: usize, query: usize, count: i32, dim: i32, rowBytes: usize): void {
-  for (let j = 0; j < count; j++, row += rowBytes, out += 32) {
-    const sum = dotOne(row, query, dim);
-    const pairs = f32x4.add(sum, i32x4.shuffle(sum, sum, 2, 3, 0, 1));
-    v128.store(out, f32x4.add(pairs, i32x4.shuffle(pairs, pairs, 1, 0, 3, 2)));
-    if (dim & 3) addTail(out, row, query, dim, 0);
+  const last = row + <usize>(count - 1) * rowBytes;
+  for (let j = 0; j < count; j += 4, out += 16) {
+    const r1 = min(row + rowBytes, last), r2 = min(r1 + rowBytes, last), r3 = min(r2 + rowBytes, last);
+    v128.store(out, sums(dotOne(row, query, dim), dotOne(r1, query, dim), dotOne(r2, query, dim), dotOne(r3, query, dim)));
+    for (let d: usize = <usize>(dim & ~3) << 2; d < <usize>dim << 2; d += 4) {
+      const column = f32x4(load<f32>(row + d), load<f32>(r1 + d), load<f32>(r2 + d), load<f32>(r3 + d));
+      v128.store(out, madd(v128.load32_splat(query + d), column, v128.load(out)));
+    }
+    row += rowBytes << 2;
   }
 }
 
@@ -114,9 +118,9 @@ export function accumulateFew(out: usize, stride: usize, value: usize, weights: 
   }
 }
 
-/** The same for one row. */
+/** out[dim] += weights[count] · V[count][dim] */
 export function accumulateOne(out: usize, value: usize, weights: usize, count: i32, dim: i32, rowBytes: usize): void {
-  for (let j = 0; j < count; j++, weights += 32, value += rowBytes) {
+  for (let j = 0; j < count; j++, weights += 4, value += rowBytes) {
     const a = v128.load32_splat(weights);
     let k: usize = 0;
     for (const end: usize = <usize>(dim & ~15) << 2; k < end; k += 64) {
@@ -130,10 +134,15 @@ export function accumulateOne(out: usize, value: usize, weights: usize, count: i
   }
 }
 
-/** `accumulateFew` where a value may be NaN or infinite: a weight of 0 contributes nothing. */
-export function accumulateFewVisible(out: usize, stride: usize, value: usize, weights: usize, count: i32, dim: i32, rowBytes: usize): void {
-  for (let j = 0; j < count; j++, weights += 32, value += rowBytes) {
-    for (let r: usize = 0; r < 4; r++) {
+/**
+ * O[rows][dim] += weights · V where a value may be NaN or infinite: a weight of 0 contributes nothing.
+ * @param step bytes from key to key of the weights
+ */
+export function accumulateFewVisible(
+  out: usize, stride: usize, value: usize, weights: usize, count: i32, dim: i32, rowBytes: usize, rows: i32, step: usize,
+): void {
+  for (let j = 0; j < count; j++, weights += step, value += rowBytes) {
+    for (let r: usize = 0; r < <usize>rows; r++) {
       const weight = load<f32>(weights + (r << 2));
       if (weight == 0) continue;
       for (let d: usize = 0; d < <usize>dim << 2; d += 4) {

@@ -1,5 +1,5 @@
 import { Stored } from '../params';
-import { widen } from '../simd/half';
+import { Half, half, widen } from '../simd/half';
 
 /** Bytes of a stored row; int8 rows are padded with zeros to whole vectors. */
 // @ts-ignore: top-level decorator
@@ -20,9 +20,15 @@ export function widenRows(rows: usize, stored: i32, from: usize, scales: usize, 
 // @ts-ignore: top-level decorator
 @inline
 function widenHalves(to: usize, from: usize, dim: i32): void {
+  const bits = half(Half.bits), scale = half(Half.scale), limit = half(Half.limit), infinity = half(Half.infinity);
   let d = 0;
-  for (; d + 4 <= dim; d += 4, to += 16, from += 8) v128.store(to, widen(v128.load16x4_s(from)));
-  for (; d < dim; d++, to += 4, from += 2) store<f32>(to, f32x4.extract_lane(widen(i32x4.splat(load<i16>(from))), 0));
+  for (; d + 8 <= dim; d += 8, to += 32, from += 16) {
+    v128.store(to, widen(v128.load16x4_s(from), bits, scale, limit, infinity));
+    v128.store(to, widen(v128.load16x4_s(from, 8), bits, scale, limit, infinity), 16);
+  }
+  for (; d < dim; d++, to += 4, from += 2) {
+    store<f32>(to, f32x4.extract_lane(widen(i32x4.splat(load<i16>(from)), bits, scale, limit, infinity), 0));
+  }
 }
 
 // @ts-ignore: top-level decorator

@@ -1,7 +1,14 @@
 // IEEE 754 binary16 (float16) and float32.
 
-// From linear memory: V8 rebuilds a v128.const at every use in a loop. Sign, exponent and fraction; 2¹¹²; 65536; infinity.
+/** Masks of `widen`, to be loaded before a loop: V8 rebuilds a v128.const at every use in one. */
+export const enum Half { bits = 0, scale, limit, infinity }
 const constants: usize = memory.data<u32>([0x8fffe000, 0x77800000, 0x47800000, 0x7f800000]);
+
+// @ts-ignore: top-level decorator
+@inline
+export function half(index: i32): v128 {
+  return v128.load32_splat(constants + (<usize>index << 2));
+}
 
 /**
  * 4 float32 of 4 float16, sign-extended to int32 lanes: the bits shifted into place (the sign's copies masked off), times 2¹¹² for the
@@ -9,11 +16,9 @@ const constants: usize = memory.data<u32>([0x8fffe000, 0x77800000, 0x47800000, 0
  */
 // @ts-ignore: top-level decorator
 @inline
-export function widen(halves: v128): v128 {
-  const bits = v128.and(i32x4.shl(halves, 13), v128.load32_splat(constants));
-  const number = f32x4.mul(bits, v128.load32_splat(constants, 4));
-  const special = f32x4.ge(f32x4.abs(number), v128.load32_splat(constants, 8));
-  return v128.or(number, v128.and(special, v128.load32_splat(constants, 12)));
+export function widen(halves: v128, bits: v128, scale: v128, limit: v128, infinity: v128): v128 {
+  const number = f32x4.mul(v128.and(i32x4.shl(halves, 13), bits), scale);
+  return v128.or(number, v128.and(f32x4.ge(f32x4.abs(number), limit), infinity));
 }
 
 /** The nearest float16, ties to even, of a float32; from 65520 on it is infinite. */
