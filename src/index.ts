@@ -1,5 +1,10 @@
 export { type AppendOptions, KVCache, type KVCacheOptions } from './attention/cache.ts';
 export { AttentionMask, type MaskContext, masks } from './attention/mask.ts';
+export type { DrawOptions } from './attention/masks/attentionMask.ts';
+export { type BigBirdOptions, bigBirdRandomBlocks } from './attention/masks/bigBird.ts';
+export type { BlockMatrix, BlockSparseOptions } from './attention/masks/blockSparse.ts';
+export type { LongformerOptions } from './attention/masks/longformer.ts';
+export type { MaskReport, MaskSizes } from './attention/masks/report.ts';
 export type { AttentionOptions, Layout } from './attention/options.ts';
 export { attentionState, scaledDotProductAttention } from './attention/scaledDotProduct.ts';
 export { type AttentionState, mergeStates } from './attention/state.ts';

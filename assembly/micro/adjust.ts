@@ -1,4 +1,4 @@
-import { Attention, Run, RunKind } from '../params';
+import { Attention, Block, Run, RunKind } from '../params';
 import { Lane } from '../task';
 import { pointer, real, word } from '../simd/lanes';
 import { tanh } from '../simd/tanh';
@@ -74,5 +74,7 @@ export function adjust(scores: usize, params: usize, group: usize, run: usize, k
   if (pointer(params, Attention.slopes) != 0) addAlibi(scores, group, key, count);
   const kind = word(run, Run.kind);
   if (kind == RunKind.interval) maskInterval(scores, group, key, count);
-  else if (kind == RunKind.bits) maskBits(scores, group, pointer(run, Run.data) + (<usize>(key - word(run, Run.start)) << 3), count);
+  else if (kind == RunKind.bits) {
+    maskBits(scores, group, pointer(run, Run.data) + Block.boundsBytes + (<usize>(key - word(run, Run.start)) << 3), count);
+  }
 }

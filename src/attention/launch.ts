@@ -35,7 +35,7 @@ type TaskShape = { tasks: number; headsPerTask: number; splits: number; splitKey
 function taskShape(driver: Driver, problem: Problem, plan: Plan | undefined): TaskShape {
   const { batch, heads, queries, keys, source, headDim, valueDim } = problem;
   const groupSize = heads / source.kvHeads;
-  let headsPerTask = plan && plan.headStride > 0 ? 1 : Math.min(groupSize, Math.floor(Block.queries / queries));
+  let headsPerTask = plan && plan.heads > 1 ? 1 : Math.min(groupSize, Math.floor(Block.queries / queries));
   while (headsPerTask > 1 && groupSize % headsPerTask !== 0) headsPerTask--;
   headsPerTask = Math.max(headsPerTask, 1);
   const tasks = ((batch * heads) / headsPerTask) * Math.ceil(queries / Block.queries);
@@ -152,8 +152,8 @@ function writeParameters(
   put(Attention.adjusted, problem.softcap > 0 || bias || problem.alibiSlopes ? 1 : 0);
   put(Attention.planStarts, params + place.starts);
   put(Attention.planRuns, params + place.runs);
-  put(Attention.planBatch, plan?.batchStride ?? 0);
-  put(Attention.planHead, plan?.headStride ?? 0);
+  put(Attention.planBatch, plan && plan.batches > 1 ? plan.heads * plan.blocks : 0);
+  put(Attention.planHead, plan && plan.heads > 1 ? plan.blocks : 0);
   put(Attention.planBlock, plan ? 1 : 0);
   put(Attention.segments, source.segments ? params + place.segments : 0);
   put(Attention.segmentStarts, source.segments ? params + place.segmentStarts : 0);

@@ -10,9 +10,11 @@ import {
 } from '../check.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { Tensor } from '../tensor.ts';
+import { broadcastStrides, sizesOf } from './broadcast.ts';
 import { KVCache } from './cache.ts';
 import { type KeyValues, keyValuesOf, LARGEST_DIM, sizesIn } from './keyValues.ts';
-import { AttentionMask, broadcastStrides, checkKeyLengths, type MaskContext, masks, sizesOf } from './mask.ts';
+import { AttentionMask, type MaskContext, masks } from './mask.ts';
+import { checkKeyLengths } from './masks/given.ts';
 import { type AttentionOptions, attentionOptions, type Layout, overlap } from './options.ts';
 
 /** A checked call. */

@@ -2,6 +2,7 @@ export * from './alibi.ts';
 export * from './array.ts';
 export * from './attention.ts';
 export * from './linear.ts';
+export * from './masks.ts';
 export * from './multiHead.ts';
 export * from './rope.ts';
 export * from './sinusoidal.ts';
