@@ -7,6 +7,7 @@ export { exponentiate, exponentiateOne, raise, raiseOne } from './micro/online';
 export { adjust } from './micro/adjust';
 export { accumulateBytes, accumulateBytesOne, dotsBytes, dotsBytesOne, quantizeOne, quantizeWeights } from './micro/bytes';
 export { widenRows } from './micro/widen';
+export { modAccumulate, modClose, modMask, modNormalize, modOpen, modScores, modSoftmax, modTile, tileScores } from './modified';
 export { softmax } from './softmax';
 export { angles, rope } from './position';
 export { combine, merge } from './merge';

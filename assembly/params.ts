@@ -19,6 +19,7 @@ export const enum Attention {
   splits, splitKeys, // keys are split into parts, each of a task of its own: then output and lse are [rows][splits]
   tileKeys, // keys in a tile, at most Block.keys
   tall, // whether the engine holds a 6×8 micro-kernel in registers
+  firstTask, // what is added to the index of a task: a job may be a part of a call
   words,
 }
 

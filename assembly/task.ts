@@ -30,6 +30,7 @@ export function locate(params: usize, index: i32, task: usize, lanes: usize, str
   const queries = word(params, Attention.queries), heads = word(params, Attention.heads);
   const shared = word(params, Attention.headsPerTask);
   const blocks = shared > 1 ? 1 : (queries + Block.queries - 1) / Block.queries;
+  index += word(params, Attention.firstTask);
   const split = index % word(params, Attention.splits), splitKeys = word(params, Attention.splitKeys);
   index /= word(params, Attention.splits);
   const block = index % blocks, h0 = index / blocks % (heads / shared) * shared, b = index / blocks / (heads / shared);

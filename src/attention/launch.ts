@@ -2,6 +2,7 @@ import { Attention, Block, Kernel, Run, RunKind, Stored } from '../../assembly/p
 import { tallMicroKernels } from '../runtime/features.ts';
 import type { Tensor } from '../tensor.ts';
 import { type Bias, combinedBias } from './bias.ts';
+import { runModified } from './modify.ts';
 import { stridesOf } from './options.ts';
 import { type Plan, planMask } from './plan.ts';
 import { outputShape, type Problem } from './problem.ts';
@@ -9,25 +10,67 @@ import { outputShape, type Problem } from './problem.ts';
 /** A kernel over score tiles: flash attention in log2 units (2^x is cheaper than e^x), or the scores themselves. */
 export type Driver = 'flash' | 'scores';
 
+/** A call that is planned and lies in linear memory. Its tasks may be run in parts; in the end it must be freed. */
+export type Prepared = {
+  readonly tasks: number;
+  run(first: number, count: number): void;
+  /** After the last task. */
+  finish(): void;
+  free(): void;
+};
+
 /**
  * Plans the mask, fills the parameters and runs a kernel over all blocks of queries.
  * @param output flash: [batch, heads, queries, valueDim] in the problem's layout; scores: [batch, heads, queries, keys]
  * @param lse [batch, heads, queries]
  */
 export function launch(driver: Driver, problem: Problem, output: Tensor, lse?: Tensor): void {
-  const { runtime, batch, heads, queries, keys } = problem;
-  if (output.size === 0 && (lse?.size ?? 0) === 0) return;
+  const call = prepare(driver, problem, output, lse);
+  try {
+    call.run(0, call.tasks);
+    call.finish();
+  } finally {
+    call.free();
+  }
+}
+
+export function prepare(driver: Driver, problem: Problem, output: Tensor, lse?: Tensor): Prepared {
+  const { runtime, batch, heads, queries, keys, scoreMod, probMod } = problem;
+  if (output.size === 0 && (lse?.size ?? 0) === 0) return nothing;
   const plan = problem.mask ? planMask(problem.mask, problem) : undefined;
   const bias = problem.biases.length > 0 ? combinedBias(problem) : undefined;
-  const shape = taskShape(driver, problem, plan);
+  const modified = scoreMod !== undefined || probMod !== undefined;
+  const shape = modified ? oneHead(problem) : taskShape(driver, problem, plan);
   const place = placement(problem, plan, bias, shape.splits);
-  const work = batch * heads * queries * keys * (problem.headDim + problem.valueDim);
-  runtime.withMemory(place.bytes, (params) => {
+  const { allocator } = runtime;
+  const params = allocator.allocate(place.bytes);
+  try {
     writeParameters(driver, problem, params, place, plan, bias, shape, output, lse);
-    runtime.run(driver === 'flash' ? Kernel.flash : Kernel.scores, params, shape.tasks, work);
-    if (shape.splits > 1) combineSplits(problem, params + place.partial, shape.splits, output, lse);
-  });
+  } catch (error) {
+    allocator.free(params);
+    throw error;
+  }
+  const work = batch * heads * queries * keys * (problem.headDim + problem.valueDim);
+  return {
+    tasks: shape.tasks,
+    run(first, count) {
+      if (modified) {
+        const call = { runtime, params, heads, queries, scoreMod, probMod };
+        const bytes = runtime.kernels.scratchBytes(Kernel.flash, params);
+        runtime.withMemory(bytes, (scratch) => runModified(call, scratch, first, count));
+        return;
+      }
+      allocator.int32[params / 4 + Attention.firstTask] = first;
+      runtime.run(driver === 'flash' ? Kernel.flash : Kernel.scores, params, count, (work * count) / shape.tasks);
+    },
+    finish() {
+      if (shape.splits > 1) combineSplits(problem, params + place.partial, shape.splits, output, lse);
+    },
+    free: () => allocator.free(params),
+  };
 }
+
+const nothing: Prepared = { tasks: 0, run() {}, finish() {}, free() {} };
 
 /** What a task is: how many heads it has together, how many parts its keys are split in, keys in a tile. */
 type TaskShape = { tasks: number; headsPerTask: number; splits: number; splitKeys: number; tileKeys: number };
@@ -52,6 +95,12 @@ function taskShape(driver: Driver, problem: Problem, plan: Plan | undefined): Ta
   const splitKeys = Math.ceil(keys / wanted / tileKeys) * tileKeys;
   const splits = Math.ceil(keys / splitKeys);
   return { tasks: tasks * splits, headsPerTask, splits, splitKeys, tileKeys };
+}
+
+/** Tasks of whole heads, unsplit: the caller's functions are told one head. */
+function oneHead({ batch, heads, queries, keys }: Problem): TaskShape {
+  const tasks = batch * heads * Math.ceil(queries / Block.queries);
+  return { tasks, headsPerTask: 1, splits: 1, splitKeys: keys, tileKeys: Block.keys };
 }
 
 /** Few queries of few heads are split over the keys into so many tasks, of so many keys at least. */
@@ -143,7 +192,7 @@ function writeParameters(
   putStrides(Attention.keyBatch, source.keyStrides);
   putStrides(Attention.valueBatch, source.valueStrides);
   if (bias) putStrides(Attention.biasBatch, bias.strides);
-  const unit = driver === 'flash' ? Math.LOG2E : 1;
+  const unit = driver === 'flash' && !problem.scoreMod && !problem.probMod ? Math.LOG2E : 1;
   const scale = problem.scale * unit;
   float32[base + Attention.scale] = scale;
   float32[base + Attention.scaleLow] = scale - Math.fround(scale);
@@ -165,6 +214,7 @@ function writeParameters(
   put(Attention.splitKeys, shape.splitKeys);
   put(Attention.tileKeys, shape.tileKeys);
   put(Attention.tall, tallMicroKernels ? 1 : 0);
+  put(Attention.firstTask, 0);
 
   for (let b = 0; b < batch; b++) int32[(params + place.offsets) / 4 + b] = problem.queryOffset(b);
   if (problem.alibiSlopes) float32.set(problem.alibiSlopes, (params + place.slopes) / 4);
