@@ -1,3 +1,4 @@
+export { type AsyncAttentionOptions, scaledDotProductAttentionAsync } from './attention/async.ts';
 export { type AppendOptions, KVCache, type KVCacheOptions } from './attention/cache.ts';
 export { AttentionMask, type MaskContext, masks } from './attention/mask.ts';
 export type { DrawOptions } from './attention/masks/attentionMask.ts';
