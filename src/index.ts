@@ -7,14 +7,13 @@ export type { DType } from './check.ts';
 export { linear } from './layers/linear.ts';
 export { MultiHeadAttention, type MultiHeadForwardOptions, type MultiHeadOptions } from './layers/multiHead.ts';
 export { alibiSlopes } from './position/alibi.ts';
-export {
-  applyRotaryTables,
-  type RotaryApplyOptions,
-  RotaryEmbedding,
-  type RotaryEmbeddingOptions,
-} from './position/rope.ts';
+export { addPositions, type LearnedPositionOptions } from './position/learned.ts';
+export { type RelativeBiasOptions, relativePositionBias } from './position/relative.ts';
+export { type RotaryApplyOptions, RotaryEmbedding, type RotaryEmbeddingOptions } from './position/rope.ts';
+export { applyRotaryTables, type RotaryTableOptions, type RotaryTables } from './position/rotaryTables.ts';
 export { sinusoidalEncoding } from './position/sinusoidal.ts';
-export type { RotaryScaling } from './reference/rope.ts';
+export type { XPosOptions } from './reference/rope.ts';
+export type { RotaryAxes, RotaryScaling } from './reference/rotaryFrequencies.ts';
 export { createRuntime, createRuntimeSync, type RuntimeOptions } from './runtime/create.ts';
 export type { Build, ModuleSource } from './runtime/load.ts';
 export type { Runtime } from './runtime/runtime.ts';
