@@ -4,8 +4,19 @@ export { attentionState, scaledDotProductAttention } from './attention/scaledDot
 export { type AttentionState, mergeStates } from './attention/state.ts';
 export { attentionWeights, type WeightsStage } from './attention/weights.ts';
 export type { DType } from './check.ts';
+export {
+  type MSAAttentionOptions,
+  MSAColumnAttention,
+  MSAColumnGlobalAttention,
+  MSARowAttentionWithPairBias,
+  TriangleAttention,
+  type TriangleAttentionOptions,
+} from './layers/alphaFold.ts';
+export { GatedAttention, type GatedAttentionOptions, type GatedForwardOptions } from './layers/gated.ts';
+export type { Layer, LoadOptions, StateDict, StateEntry } from './layers/layer.ts';
 export { linear } from './layers/linear.ts';
 export { MultiHeadAttention, type MultiHeadForwardOptions, type MultiHeadOptions } from './layers/multiHead.ts';
+export { layerNorm, rmsNorm } from './layers/norm.ts';
 export { alibiSlopes } from './position/alibi.ts';
 export { addPositions, type LearnedPositionOptions } from './position/learned.ts';
 export { type RelativeBiasOptions, relativePositionBias } from './position/relative.ts';

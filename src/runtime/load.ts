@@ -24,6 +24,18 @@ export type Kernels = {
   softmax(data: number, rows: number, length: number, sink: number): void;
   angles(params: number): void;
   rope(params: number, task: number): void;
+  normalize(
+    output: number,
+    input: number,
+    weight: number,
+    bias: number,
+    rows: number,
+    dim: number,
+    epsilon: number,
+    centered: boolean,
+  ): void;
+  gate(gates: number, input: number, rows: number, dim: number): void;
+  swap(output: number, input: number, rows: number, columns: number, bytes: number): void;
   merge(
     output: number,
     lse: number,
