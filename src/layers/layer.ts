@@ -8,7 +8,7 @@ import { layerNorm, rmsNorm } from './norm.ts';
 /** Parameters by name: values in C order, or with their shape, as tensors and `readSafetensors` have them. */
 export type StateDict = Readonly<Record<string, ArrayLike<number> | StateEntry>>;
 
-export type StateEntry = { readonly shape: readonly number[]; readonly data: ArrayLike<number> };
+export type StateEntry = { readonly shape: readonly number[]; readonly data: ArrayLike<number> | ArrayLike<bigint> };
 
 export type LoadOptions = {
   /** What stands before the layer's own names in the state dict, as `'encoder.layers.0.attn.'`; default nothing. */
@@ -51,9 +51,13 @@ export abstract class Layer {
         throw wrongValue(where, prefix + name, 'is missing');
       return valuesOf(where, prefix + name, state[prefix + name], this.shapes[name]);
     };
-    for (const name of Object.keys(this.shapes)) values(name);
+    const given = new Map(Object.keys(this.shapes).map((name) => [name, values(name)]));
     if (this.#parameters.size === 0) this.#allocate();
-    for (const [name, parameter] of this.#parameters) parameter.set(values(name));
+    for (const [name, parameter] of this.#parameters) {
+      const entry = state[prefix + name];
+      // Growth of the memory has detached what `data` of a tensor was.
+      parameter.set(entry instanceof Tensor ? entry.data : given.get(name)!);
+    }
     return this;
   }
 
@@ -133,5 +137,6 @@ function valuesOf(
   if (values?.length !== sizeOf(shape))
     throw wrongValue(where, name, `has ${values?.length} elements, but [${shape}] is needed`);
   if ('data' in entry) checkSameShape(where, name, entry.shape, shape);
-  return values;
+  if (typeof values[0] === 'bigint') throw wrongKind(where, name, 'of numbers, not of bigint', values);
+  return values as ArrayLike<number>;
 }
