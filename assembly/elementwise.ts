@@ -77,10 +77,7 @@ function sigmoid(x: v128): v128 {
   return f32x4.div(one, f32x4.add(one, e));
 }
 
-/** [rows, columns] cells of `bytes` → [columns, rows] */
-export function swap(output: usize, input: usize, rows: i32, columns: i32, bytes: usize): void {
-  for (let j = 0; j < columns; j++, input += bytes) {
-    let from = input;
-    for (let i = 0; i < rows; i++, from += <usize>columns * bytes, output += bytes) memory.copy(output, from, bytes);
-  }
+/** `rows` rows of `bytes`, each a stride (in bytes) after the one before. */
+export function copyRows(output: usize, input: usize, rows: i32, bytes: usize, outputStride: usize, inputStride: usize): void {
+  for (let i = 0; i < rows; i++, output += outputStride, input += inputStride) memory.copy(output, input, bytes);
 }

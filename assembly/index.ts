@@ -9,5 +9,5 @@ export { accumulateBytes, dotsBytes, dotsBytesOne, quantizeWeights } from './mic
 export { widenRows } from './micro/widen';
 export { softmax } from './softmax';
 export { angles, rope } from './position';
-export { gate, normalize, swap } from './elementwise';
+export { copyRows, gate, normalize } from './elementwise';
 export { merge } from './merge';

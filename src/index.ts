@@ -14,6 +14,11 @@ export {
 } from './layers/alphaFold.ts';
 export { CrossAttention, type CrossAttentionOptions } from './layers/crossAttention.ts';
 export { GatedAttention, type GatedAttentionOptions, type GatedForwardOptions } from './layers/gated.ts';
+export {
+  type LatentAttendOptions,
+  type LatentAttentionOptions,
+  MultiHeadLatentAttention,
+} from './layers/latent.ts';
 export type { Layer, LoadOptions, StateDict, StateEntry } from './layers/layer.ts';
 export { linear } from './layers/linear.ts';
 export { MultiHeadAttention, type MultiHeadForwardOptions, type MultiHeadOptions } from './layers/multiHead.ts';

@@ -21,7 +21,18 @@ export function swapAxes<D extends DType>(input: Tensor<D>): Tensor<D> {
   const { runtime, dtype, size } = input;
   const [a, b, ...rest] = input.shape;
   const output = runtime.empty([b, a, ...rest], dtype);
-  const bytes = (size / Math.max(a * b, 1)) * bytesPerElement[dtype];
-  runtime.kernels.swap(output.address, input.address, a, b, bytes);
+  const cell = (size / Math.max(a * b, 1)) * bytesPerElement[dtype];
+  for (let i = 0; i < a; i++)
+    runtime.kernels.copyRows(output.address + i * cell, input.address + i * b * cell, b, cell, a * cell, cell);
   return output;
+}
+
+/** Rows of a tensor whose last axis has `dim` elements, from element `offset` of each on. */
+export type Columns = { tensor: Tensor; dim: number; offset: number };
+
+/** Copies `count` elements of each row. */
+export function copyColumns(to: Columns, from: Columns, count: number): void {
+  const start = ({ tensor, offset }: Columns) => tensor.address + offset * 4;
+  const rows = from.tensor.size / from.dim;
+  to.tensor.runtime.kernels.copyRows(start(to), start(from), rows, count * 4, to.dim * 4, from.dim * 4);
 }

@@ -25,12 +25,20 @@ const loadOptions = new Set(['prefix', 'strict']);
 export abstract class Layer {
   #parameters = new Map<string, Tensor>();
 
-  /** @param shapes shape of each parameter of the state dict */
+  readonly #derived: Shapes;
+
+  /**
+   * @param shapes shape of each parameter of the state dict
+   * @param derived shape of what `derive` computes from them
+   */
   constructor(
     readonly runtime: Runtime,
     readonly name: string,
     readonly shapes: Shapes,
-  ) {}
+    derived: Shapes = {},
+  ) {
+    this.#derived = derived;
+  }
 
   /**
    * Copies a state dict in, all of it or, where it does not fit, nothing.
@@ -53,11 +61,12 @@ export abstract class Layer {
     };
     const given = new Map(Object.keys(this.shapes).map((name) => [name, values(name)]));
     if (this.#parameters.size === 0) this.#allocate();
-    for (const [name, parameter] of this.#parameters) {
+    for (const [name, values] of given) {
       const entry = state[prefix + name];
       // Growth of the memory has detached what `data` of a tensor was.
-      parameter.set(entry instanceof Tensor ? entry.data : given.get(name)!);
+      this.parameter(name).set(entry instanceof Tensor ? entry.data : values);
     }
+    this.derive();
     return this;
   }
 
@@ -68,6 +77,9 @@ export abstract class Layer {
   }
 
   declare [Symbol.dispose]: () => void;
+
+  /** Fills what is derived from parameters, after `load`. */
+  protected derive(): void {}
 
   /** @internal */
   checkLoaded(where: string): void {
@@ -102,7 +114,7 @@ export abstract class Layer {
 
   #allocate(): void {
     const parameters = this.runtime.allOrNothing((make) =>
-      Object.entries(this.shapes).map(([name, shape]) => [name, make(shape)] as const),
+      Object.entries({ ...this.shapes, ...this.#derived }).map(([name, shape]) => [name, make(shape)] as const),
     );
     for (const [name, parameter] of parameters) this.#parameters.set(name, this.runtime.keep(parameter));
   }

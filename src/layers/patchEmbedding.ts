@@ -139,11 +139,12 @@ function unfold(images: Tensor, patch: number): Tensor {
   const [rows, columns] = [height / patch, width / patch];
   const size = channels * patch * patch;
   const patches = images.runtime.empty([batch, rows * columns, size]);
-  const [from, to] = [images.data, patches.data];
+  const { kernels } = images.runtime;
   for (let line = 0; line < batch * channels * height; line++) {
     const [y, c, b] = [line % height, Math.floor(line / height) % channels, Math.floor(line / height / channels)];
-    let at = (b * rows + Math.floor(y / patch)) * columns * size + (c * patch + (y % patch)) * patch;
-    for (let x = line * width; x < (line + 1) * width; x += patch, at += size) to.set(from.subarray(x, x + patch), at);
+    const at = (b * rows + Math.floor(y / patch)) * columns * size + (c * patch + (y % patch)) * patch;
+    const [to, from] = [patches.address + at * 4, images.address + line * width * 4];
+    kernels.copyRows(to, from, columns, patch * 4, size * 4, patch * 4);
   }
   return patches;
 }

@@ -4,6 +4,7 @@ export * from './array.ts';
 export * from './attention.ts';
 export * from './crossAttention.ts';
 export * from './gated.ts';
+export * from './latent.ts';
 export * from './linear.ts';
 export * from './multiHead.ts';
 export * from './norm.ts';

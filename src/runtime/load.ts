@@ -35,7 +35,7 @@ export type Kernels = {
     centered: boolean,
   ): void;
   gate(gates: number, input: number, rows: number, dim: number): void;
-  swap(output: number, input: number, rows: number, columns: number, bytes: number): void;
+  copyRows(output: number, input: number, rows: number, bytes: number, outputStride: number, inputStride: number): void;
   merge(
     output: number,
     lse: number,
