@@ -4,26 +4,22 @@ export { attentionState, scaledDotProductAttention } from './attention/scaledDot
 export { type AttentionState, mergeStates } from './attention/state.ts';
 export { attentionWeights, type WeightsStage } from './attention/weights.ts';
 export type { DType } from './check.ts';
+export { CrossAttention, type CrossAttentionOptions } from './layers/crossAttention.ts';
+export { GatedAttention, type GatedAttentionOptions, type GatedForwardOptions } from './layers/gated.ts';
+export { MultiHeadLatentAttention } from './layers/latent.ts';
+export type { LatentAttendOptions, LatentAttentionOptions } from './layers/latentOptions.ts';
+export type { Layer, LoadOptions, StateDict, StateEntry } from './layers/layer.ts';
+export { linear } from './layers/linear.ts';
 export {
   type MSAAttentionOptions,
   MSAColumnAttention,
   MSAColumnGlobalAttention,
   MSARowAttentionWithPairBias,
-  TriangleAttention,
-  type TriangleAttentionOptions,
-} from './layers/alphaFold.ts';
-export { CrossAttention, type CrossAttentionOptions } from './layers/crossAttention.ts';
-export { GatedAttention, type GatedAttentionOptions, type GatedForwardOptions } from './layers/gated.ts';
-export {
-  type LatentAttendOptions,
-  type LatentAttentionOptions,
-  MultiHeadLatentAttention,
-} from './layers/latent.ts';
-export type { Layer, LoadOptions, StateDict, StateEntry } from './layers/layer.ts';
-export { linear } from './layers/linear.ts';
+} from './layers/msa.ts';
 export { MultiHeadAttention, type MultiHeadForwardOptions, type MultiHeadOptions } from './layers/multiHead.ts';
 export { layerNorm, rmsNorm } from './layers/norm.ts';
 export { PatchEmbedding, type PatchEmbeddingOptions } from './layers/patchEmbedding.ts';
+export { TriangleAttention, type TriangleAttentionOptions } from './layers/triangle.ts';
 export { alibiSlopes } from './position/alibi.ts';
 export { addPositions, type LearnedPositionOptions } from './position/learned.ts';
 export { type RelativeBiasOptions, relativePositionBias } from './position/relative.ts';
