@@ -5,6 +5,7 @@ export { type AttentionState, mergeStates } from './attention/state.ts';
 export { attentionWeights, type WeightsStage } from './attention/weights.ts';
 export type { DType } from './check.ts';
 export { CrossAttention, type CrossAttentionOptions } from './layers/crossAttention.ts';
+export { DifferentialAttention, type DifferentialAttentionOptions } from './layers/differential.ts';
 export { GatedAttention, type GatedAttentionOptions, type GatedForwardOptions } from './layers/gated.ts';
 export { MultiHeadLatentAttention } from './layers/latent.ts';
 export type { LatentAttendOptions, LatentAttentionOptions } from './layers/latentOptions.ts';

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import {
   CrossAttention,
   createRuntimeSync,
+  DifferentialAttention,
   type Layer,
   MSAColumnAttention,
   MSAColumnGlobalAttention,
@@ -13,6 +14,7 @@ import {
 } from 'wasm-attention';
 import {
   crossAttention,
+  differentialAttention,
   latentAttention,
   type MultiHeadState,
   msaColumnAttention,
@@ -97,6 +99,15 @@ it('transformers, DeepseekV3Attention', () => {
   is(
     latentAttention(random([2, 5, 8], 9), parameters, sizes),
     [0.4269871356261, -0.2195340516175, 1.020134665499, -0.2956028315014, -0.2644040542098],
+  );
+});
+
+it('unilm, MultiheadFlashDiff1 with grouped heads', () => {
+  const sizes = { embedDim: 24, heads: 3, kvHeads: 1, depth: 2 };
+  const options = { heads: 3, depth: 2, base: 10000, causal: true };
+  is(
+    differentialAttention(random([2, 5, 24], 9), state(new DifferentialAttention(runtime, sizes)), options),
+    [-0.0720269147682, -0.1481788477458, 0.03465979172326, -0.08330488457963, -0.001556286993652],
   );
 });
 

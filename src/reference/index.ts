@@ -3,6 +3,7 @@ export * from './alphaFold.ts';
 export * from './array.ts';
 export * from './attention.ts';
 export * from './crossAttention.ts';
+export * from './differential.ts';
 export * from './gated.ts';
 export * from './latent.ts';
 export * from './linear.ts';
