@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createRuntimeSync, MultiHeadAttention, readSafetensors } from 'wasm-attention';
+import { createRuntimeSync, MultiHeadAttention, readSafetensors, type StateEntry } from 'wasm-attention';
 import { random } from './support.ts';
 
 type Entry = { dtype: string; shape: number[]; data_offsets: number[] };
@@ -79,30 +79,39 @@ describe('readSafetensors', () => {
     expect(Object.keys(readSafetensors(file(metadata)))).toEqual([]);
   });
 
-  it('loads into a layer, by prefix and out of float16', () => {
+  it('loads into a layer, by prefix, out of float32 and float16', () => {
     const runtime = createRuntimeSync();
-    const layer = new MultiHeadAttention(runtime, { embedDim: 4, heads: 2 });
-    const arrays = Object.entries(layer.shapes).map(
-      ([name, shape], i) => [`encoder.attn.${name}`, ['F32', [...shape], random(shape, i).data]] as const,
+    const options = { embedDim: 4, heads: 2 };
+    const layer = new MultiHeadAttention(runtime, options);
+    const values = Object.fromEntries(
+      Object.entries(layer.shapes).map(([name, shape], i) => [name, random(shape, i).data]),
     );
-    const bytes = pack({
-      ...Object.fromEntries(arrays),
-      'encoder.norm.weight': ['F32', [1], Float32Array.of(1)],
-    } as never);
-    layer.load(readSafetensors(bytes), { prefix: 'encoder.attn.' });
-    const counts = {
-      ...readSafetensors(bytes),
-      'encoder.attn.in_proj_bias': { shape: [12], data: new BigInt64Array(12) },
-    };
-    expect(() => layer.load(counts, { prefix: 'encoder.attn.' })).toThrow(
-      /in_proj_bias" must be of numbers, not of bigint/,
+    const halves = Uint16Array.of(0x3c00, 0xc000, 0x3800, 0);
+    values['out_proj.bias'] = Float32Array.of(1, -2, 0.5, 0);
+    const bytes = pack(
+      Object.fromEntries([
+        ...Object.entries(layer.shapes).map(([name, shape]) => {
+          const isHalf = name === 'out_proj.bias';
+          return [`encoder.attn.${name}`, [isHalf ? 'F16' : 'F32', [...shape], isHalf ? halves : values[name]]];
+        }),
+        ['encoder.norm.weight', ['F32', [1], Float32Array.of(1)]],
+      ]),
     );
-    const turned = {
-      ...readSafetensors(bytes),
-      'encoder.attn.in_proj_weight': { shape: [4, 12], data: new Float32Array(48) },
-    };
-    expect(() => layer.load(turned, { prefix: 'encoder.attn.' })).toThrow(/has shape \[4,12\], but \[12,4\] is needed/);
+    const plain = new MultiHeadAttention(runtime, options).load(values);
+    const prefix = 'encoder.attn.';
+    layer.load(readSafetensors(bytes), { prefix });
+    runtime.scope(() => {
+      const x = runtime.tensor([1, 3, 4], random([1, 3, 4], 9).data);
+      expect(layer.forward(x, x, x).output.data).toEqual(plain.forward(x, x, x).output.data);
+    });
+    const load = (name: string, entry: StateEntry) => () =>
+      layer.load({ ...readSafetensors(bytes), [prefix + name]: entry }, { prefix });
+    const counts = { shape: [12], data: new BigInt64Array(12) };
+    expect(load('in_proj_bias', counts)).toThrow(/in_proj_bias" must be of numbers, not of bigint/);
+    const turned = { shape: [4, 12], data: new Float32Array(48) };
+    expect(load('in_proj_weight', turned)).toThrow(/has shape \[4,12\], but \[12,4\] is needed/);
     layer.dispose();
+    plain.dispose();
     expect(runtime.memory.usedBytes).toBe(0);
   });
 

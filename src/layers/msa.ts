@@ -23,6 +23,10 @@ const rowOptions = new Set([...msaOptions, 'pairDim']);
  *
  * Parameters: `layer_norm_m.*` [msaDim], `layer_norm_z.*` [pairDim], `linear_z.weight` [heads, pairDim], `mha.*` as
  * `GatedAttention`.
+ *
+ * @example
+ * const row = new MSARowAttentionWithPairBias(runtime, { msaDim: 256, pairDim: 128, heads: 8, headDim: 32 });
+ * const update = row.load(weights, { prefix: 'evoformer.blocks.0.msa_att_row.' }).forward(msa, pair, mask);
  */
 export class MSARowAttentionWithPairBias extends Layer {
   readonly #options: MSAAttentionOptions & { pairDim: number };
@@ -65,6 +69,10 @@ export class MSARowAttentionWithPairBias extends Layer {
  * MSA column attention (Alg. 8): each residue attends along the sequences. The input is not added.
  *
  * Parameters: `layer_norm_m.*` [msaDim], `mha.*` as `GatedAttention`. OpenFold's own begin with `_msa_att.`: load with that prefix.
+ *
+ * @example
+ * const column = new MSAColumnAttention(runtime, { msaDim: 256, heads: 8, headDim: 32 });
+ * const update = column.load(weights, { prefix: 'evoformer.blocks.0.msa_att_col._msa_att.' }).forward(msa, mask);
  */
 export class MSAColumnAttention extends Layer {
   readonly #options: MSAAttentionOptions;

@@ -22,6 +22,10 @@ const triangleOptions = new Set(['pairDim', 'heads', 'headDim', 'node']);
  * transposed pairs. The input is not added.
  *
  * Parameters: `layer_norm.*` [pairDim], `linear.weight` [heads, pairDim], `mha.*` as `GatedAttention`.
+ *
+ * @example
+ * const ending = new TriangleAttention(runtime, { pairDim: 128, heads: 4, headDim: 32, node: 'ending' });
+ * const update = ending.load(weights, { prefix: 'evoformer.blocks.0.core.tri_att_end.' }).forward(pair, mask);
  */
 export class TriangleAttention extends Layer {
   readonly #options: TriangleAttentionOptions;
