@@ -10,3 +10,4 @@ export { widenRows } from './micro/widen';
 export { softmax } from './softmax';
 export { angles, rope } from './position';
 export { combine, merge } from './merge';
+export { copyRows, gate, normalize } from './elementwise';

@@ -56,7 +56,7 @@ export const enum Rope {
 }
 
 export const enum Table {
-  sin = 0, cos, positions, frequencies, // positions float64 [rows]; frequencies float64 [columns]
+  sin = 0, cos, positions, frequencies, axes, // positions float64 [axes, rows]; frequencies float64, axes int32 [columns]
   rows, columns, rowStride, columnStride, scale,
   words,
 }

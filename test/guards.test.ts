@@ -1,17 +1,30 @@
 import { describe, expect, it } from 'vitest';
 import {
+  addPositions,
   applyRotaryTables,
   attentionState,
   attentionWeights,
+  CrossAttention,
+  type Layer,
+  layerNorm,
   linear,
+  MSAColumnAttention,
+  MSAColumnGlobalAttention,
+  MSARowAttentionWithPairBias,
   MultiHeadAttention,
+  MultiHeadLatentAttention,
   masks,
   mergeStates,
+  PatchEmbedding,
   RotaryEmbedding,
   type Runtime,
+  relativePositionBias,
+  resizePositions,
+  rmsNorm,
   scaledDotProductAttention,
   sinusoidalEncoding,
   type Tensor,
+  TriangleAttention,
 } from 'wasm-attention';
 import { count, random, runtimeOf, testBuilds } from './support.ts';
 
@@ -188,7 +201,56 @@ describe.each(testBuilds)('%s', (build) => {
     });
   });
 
+  it('norms and layers of models', () => {
+    for (const dim of DIMS)
+      guarded((make) => [layerNorm(make(9, dim), make(dim), make(dim)), rmsNorm(make(9, dim), make(dim))]);
+    const layers: [Layer, (make: Make) => Tensor][] = [];
+    const add = <L extends Layer>(layer: L, forward: (layer: L, make: Make) => Tensor) =>
+      layers.push([layer, (make) => forward(layer, make)]);
+    const msa = { msaDim: 5, heads: 2, headDim: 3 };
+    add(new MSARowAttentionWithPairBias(runtime, { ...msa, pairDim: 3 }), (layer, make) =>
+      layer.forward(make(9, 7, 5), make(7, 7, 3), visible(9, 7)),
+    );
+    add(new MSAColumnAttention(runtime, msa), (layer, make) => layer.forward(make(9, 7, 5), visible(9, 7)));
+    add(new MSAColumnGlobalAttention(runtime, msa), (layer, make) => layer.forward(make(9, 7, 5), visible(9, 7)));
+    add(new TriangleAttention(runtime, { pairDim: 5, heads: 2, headDim: 3, node: 'ending' }), (layer, make) =>
+      layer.forward(make(7, 7, 5), visible(7, 7)),
+    );
+    add(new CrossAttention(runtime, { queryDim: 5, contextDim: 3, heads: 2, headDim: 3 }), (layer, make) =>
+      layer.forward(make(2, 9, 5), make(2, 7, 3)),
+    );
+    add(new PatchEmbedding(runtime, { imageSize: 6, patchSize: 3, embedDim: 5 }), (layer, make) =>
+      layer.forward(make(2, 3, 9, 3)),
+    );
+    const latent = { hiddenDim: 5, heads: 3, latentDim: 6, nopeDim: 3, ropeDim: 2, valueDim: 7 };
+    add(new MultiHeadLatentAttention(runtime, latent), (layer, make) => layer.forward(make(2, 9, 5)));
+    for (const [layer, forward] of layers) {
+      guarded((make) => {
+        layer.load(Object.fromEntries(Object.entries(layer.shapes).map(([name, shape]) => [name, make(...shape)])));
+        const output = forward(make);
+        layer.dispose();
+        return [output];
+      });
+    }
+  });
+
+  const visible = (...shape: number[]) =>
+    runtime.tensor(
+      shape,
+      Array.from({ length: count(shape) }, (_, at) => at % 5 > 0),
+      'boolean',
+    );
+
   it('positions', () => {
+    guarded((make) => [
+      relativePositionBias(make(8, 3), { queries: 9, keys: 7 }),
+      resizePositions(make(13, 5), { from: [3, 4], to: [5, 3], prefix: 1 }),
+    ]);
+    guarded((make, into) => [addPositions(into(2, 3, 5), make(4, 5), { offset: 1 })]);
+    for (const options of [{ axes: { sections: [1, 2] } }, { xpos: {} }]) {
+      const rope = new RotaryEmbedding(runtime, { headDim: 6, ...options });
+      guarded((_make, into) => [rope.apply(into(2, 3, 9, 6), { offset: 3, role: 'key' })]);
+    }
     for (const headDim of [2, 6, 58, 111]) {
       const rotaryDim = headDim - (headDim % 2);
       for (const style of ['half', 'interleaved'] as const) {

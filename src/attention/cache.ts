@@ -122,6 +122,8 @@ export class KVCache {
       throw wrongKind(where, 'rotary', 'a RotaryEmbedding', rotary);
     if (rotary && rotary.headDim !== headDim)
       throw wrongValue(where, 'rotary', `has headDim ${rotary.headDim}, but the cache has ${headDim}`);
+    if (rotary && rotary.axes > 1)
+      throw wrongValue(where, 'rotary', `has ${rotary.axes} axes, but a token of a cache has one position`);
     this.batch = batch;
     this.kvHeads = kvHeads;
     this.headDim = headDim;

@@ -76,7 +76,7 @@ export class CacheRows {
     const pairs = rotary ? rotary.rotaryDim / 2 : 0;
     const tableBytes = rowOf.length * pairs * 4;
     runtime.withScratch([Append.words * 4, rowOf.byteLength, tableBytes, tableBytes], (params, rowsAt, cos, sin) => {
-      if (pairs > 0) rotary?.writeTables(cos, sin, positions);
+      if (pairs > 0) rotary?.writeTables(cos, sin, positions, 'key');
       const { int32 } = runtime.allocator;
       int32.set(rowOf, rowsAt / 4);
       const tables = pairs > 0 ? [cos, sin] : [0, 0];
