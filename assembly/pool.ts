@@ -2,6 +2,7 @@ import { append, appendScratchBytes } from './append';
 import { Job, Kernel } from './params';
 import { flash, flashScratchBytes } from './flash';
 import { linear, linearScratchBytes } from './linear';
+import { recurrence, recurrenceScratchBytes } from './recurrence';
 import { scores, scoresScratchBytes } from './scores';
 
 // Runs the tasks of a job on the caller and on the workers that wait for one. All threads take tasks off one atomic counter.
@@ -29,6 +30,7 @@ export function scratchBytes(kernel: i32, params: usize): usize {
     case Kernel.scores: return scoresScratchBytes(params);
     case Kernel.linear: return linearScratchBytes(params);
     case Kernel.append: return appendScratchBytes(params);
+    case Kernel.recurrence: return recurrenceScratchBytes(params);
     default: return unreachable();
   }
 }
@@ -39,6 +41,7 @@ function compute(kernel: i32, params: usize, task: i32, scratch: usize): void {
     case Kernel.scores: return scores(params, task, scratch);
     case Kernel.linear: return linear(params, task, scratch);
     case Kernel.append: return append(params, task, scratch);
+    case Kernel.recurrence: return recurrence(params, task, scratch);
     default: return unreachable();
   }
 }

@@ -1,3 +1,6 @@
+export { favorFeatures, retentionDecay } from './attention/featureMaps.ts';
+export { linearAttention, linearAttentionState } from './attention/linearAttention.ts';
+export type { LinearAttentionOptions } from './attention/linearOptions.ts';
 export { AttentionMask, type MaskContext, masks } from './attention/mask.ts';
 export type { AttentionOptions, Layout } from './attention/options.ts';
 export { attentionState, scaledDotProductAttention } from './attention/scaledDotProduct.ts';
@@ -14,6 +17,8 @@ export {
   type RotaryEmbeddingOptions,
 } from './position/rope.ts';
 export { sinusoidalEncoding } from './position/sinusoidal.ts';
+export type { Cosformer, FavorFeatures, FavorOptions, FeatureMap } from './reference/featureMaps.ts';
+export type { UpdateRule } from './reference/linearAttention.ts';
 export type { RotaryScaling } from './reference/rope.ts';
 export { createRuntime, createRuntimeSync, type RuntimeOptions } from './runtime/create.ts';
 export type { Build, ModuleSource } from './runtime/load.ts';

@@ -168,7 +168,7 @@ export function problem(
   return result;
 }
 
-function checkSizes(where: string, layout: Layout, query: Tensor, key: Tensor, value: Tensor | undefined) {
+export function checkSizes(where: string, layout: Layout, query: Tensor, key: Tensor, value: Tensor | undefined) {
   const read = (tensor: Tensor) => {
     const [batch, second, third, dim] = tensor.shape;
     return layout === 'bhsd'
