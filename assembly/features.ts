@@ -2,13 +2,11 @@ import { FeatureMap, Recurrence } from './params';
 import { copyRow, fillTail } from './micro/rows';
 import { dots, dotsTall } from './micro/dots';
 import { pack, unpack } from './micro/lanes';
-import { exp2 } from './simd/exp2';
+import { exp } from './simd/exp';
 import { pointer, real, word } from './simd/lanes';
 
 // Feature maps φ: rows of a tile [tokens][features], padded to a multiple of 4 with zeros; of FAVOR+, its exponents in log2 units,
 // padded with the least number.
-
-const LOG2_E: f32 = 1.4426950408889634;
 
 // @ts-ignore: top-level decorator
 @inline
@@ -62,17 +60,16 @@ function relu(row: usize, input: usize, dim: i32, factor: f32): void {
 
 /** elu(x) + 1 = x + 1 above 0, eˣ below. */
 function elu(row: usize, input: usize, dim: i32): void {
-  const one = f32x4.splat(1), zero = f32x4.splat(0), unit = f32x4.splat(LOG2_E);
+  const one = f32x4.splat(1), zero = f32x4.splat(0);
   for (const end = input + (<usize>dim << 2); input < end; input += 16, row += 16) {
-    const x = v128.load(input), low = exp2(f32x4.mul(f32x4.min(x, zero), unit));
-    v128.store(row, v128.bitselect(f32x4.add(x, one), low, f32x4.gt(x, zero)));
+    const x = v128.load(input);
+    v128.store(row, v128.bitselect(f32x4.add(x, one), exp(x), f32x4.gt(x, zero)));
   }
 }
 
 /** decays[count] = e^g of one token. */
 export function decayRow(decays: usize, logs: usize, count: i32): void {
-  const unit = f32x4.splat(LOG2_E);
-  for (let i: usize = 0; i < <usize>count << 2; i += 16) v128.store(decays + i, exp2(f32x4.mul(v128.load(logs + i), unit)));
+  for (let i: usize = 0; i < <usize>count << 2; i += 16) v128.store(decays + i, exp(v128.load(logs + i)));
   fillTail(decays, count, 4, 0);
 }
 

@@ -62,8 +62,8 @@ function advance(params: usize, scratch: usize, b: i32, h: i32, first: i32, live
   let state = pointer(scratch, Part.state);
   for (let column: usize = 0; column < columns; column += 64, state += stateBytes) {
     if (live == 0) readTile(params, scratch, state, column, reading);
-    else if (reading == 0 && word(params, Recurrence.map) != FeatureMap.favor) absorbTile(params, scratch, state, column, live);
-    else stepTile(params, scratch, state, column, live, reading == 0 ? 0 : group);
+    else if (reading == 0) absorbTile(params, scratch, state, column, live);
+    else stepTile(params, scratch, state, column, live);
   }
   for (let g = 0; g < group; g++) {
     for (let t = 0; t < reading; t++) {
@@ -125,22 +125,33 @@ function readTile(params: usize, scratch: usize, state: usize, column: usize, co
   }
 }
 
+// @ts-ignore: top-level decorator
+@inline
+function isRaised(params: usize, scratch: usize, t: i32): bool {
+  return word(params, Recurrence.map) == FeatureMap.favor && load<i32>(pointer(scratch, Part.raised) + (<usize>t << 2)) != 0;
+}
+
+/** Keys that nobody reads one by one: the rule is linear, so only FAVOR+ has decays. */
 function absorbTile(params: usize, scratch: usize, state: usize, column: usize, count: i32): void {
   const features = word(params, Recurrence.features), rows = rowBytes(params), columns = valueBytes(params);
-  const keys = pointer(scratch, Part.keys), values = pointer(scratch, Part.values) + column;
-  for (let t = 0; t < count; t += 2) {
-    const i = <usize>t, other = t + 1 < count;
-    const key = other ? keys + (i + 1) * rows : pointer(scratch, Part.zeros);
-    const value = other ? values + (i + 1) * columns : pointer(scratch, Part.zeros);
-    absorb(state, features, keys + i * rows, values + i * columns, key, value);
+  const values = pointer(scratch, Part.values) + column, zeros = pointer(scratch, Part.zeros);
+  for (let t = 0; t < count; t++) {
+    const key = pointer(scratch, Part.keys) + <usize>t * rows, value = values + <usize>t * columns;
+    if (isRaised(params, scratch, t)) {
+      const decay = pointer(scratch, Part.decays) + <usize>t * rows;
+      stepGated(state, features, decay, 4, key, value, key, pointer(scratch, Part.spare));
+    } else if (t + 1 < count && !isRaised(params, scratch, t + 1)) {
+      absorb(state, features, key, value, key + rows, value + columns);
+      t++;
+    } else absorb(state, features, key, value, zeros, zeros);
   }
 }
 
-/** Token by token; with `heads` 0 nothing reads. */
-function stepTile(params: usize, scratch: usize, state: usize, column: usize, count: i32, heads: i32): void {
+/** Token by token: each changes the state, and its queries read it. */
+function stepTile(params: usize, scratch: usize, state: usize, column: usize, count: i32): void {
   const features = word(params, Recurrence.features), rows = rowBytes(params), columns = valueBytes(params);
-  const dims = word(params, Recurrence.decayDims), favor = word(params, Recurrence.map) == FeatureMap.favor;
-  const decayStep: usize = dims == 1 ? 0 : 4, spare = pointer(scratch, Part.spare);
+  const dims = word(params, Recurrence.decayDims), decayStep: usize = dims == 1 ? 0 : 4;
+  const heads = word(params, Recurrence.heads) / word(params, Recurrence.kvHeads);
   const queries = pointer(scratch, Part.queries), outputs = pointer(scratch, Part.outputs) + column;
   const headRows = <usize>TILE * rows, headColumns = <usize>TILE * columns;
   for (let t: usize = 0; t < <usize>count; t++) {
@@ -152,10 +163,8 @@ function stepTile(params: usize, scratch: usize, state: usize, column: usize, co
       const beta = pointer(scratch, Part.betas) + (t << 2);
       correct(state, features, gated, value, load<f32>(beta));
     }
-    const isGated = favor ? load<i32>(pointer(scratch, Part.raised) + (t << 2)) != 0 : dims > 0;
-    const first = heads == 0 ? key : query, into = heads == 0 ? spare : output;
-    if (isGated) stepGated(state, features, decay, decayStep, key, value, first, into);
-    else step(state, features, key, value, first, into);
+    if (dims > 0 || isRaised(params, scratch, <i32>t)) stepGated(state, features, decay, decayStep, key, value, query, output);
+    else step(state, features, key, value, query, output);
     for (let g = 1; g < heads; g += 2) {
       const i = <usize>g, j = <usize>min(g + 1, heads - 1);
       read(state, features, query + i * headRows, output + i * headColumns, query + j * headRows, output + j * headColumns);

@@ -72,6 +72,8 @@ function inputs(
       ? retentionDecay(kvHeads)
       : negated(positive(gates === 'token' ? shape(kvHeads, keys) : shape(kvHeads, keys, features), 4));
   const beta = positive(shape(gates === 'head' ? 1 : kvHeads, keys), 5);
+  // Above 2/‖φ(k)‖² the delta rule diverges.
+  if ((options.featureMap ?? 'identity') !== 'identity') beta.data = beta.data.map((x) => x / (2 * features));
   const given: ReferenceOptions = { ...options };
   if (update.startsWith('gated')) given.decay = decay;
   if (update.endsWith('elta')) given.beta = beta;

@@ -1,0 +1,1 @@
+import { type LinearAttentionOptions, linearAttentionState } from '../index.ts';
