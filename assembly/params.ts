@@ -67,7 +67,7 @@ export const enum Block { queries = 64, lanes = 8, keys = 120 }
  * Kernels that compute a job task by task (assembly/pool.ts). A task must not write what a task reads, but its own scratch:
  * if a worker dies, the tasks of its job are done again.
  */
-export const enum Kernel { flash = 0, scores, linear, append, recurrence }
+export const enum Kernel { flash = 0, scores, linear, append, recurrence, causalConv }
 
 /** The job that all threads work on, in the words below the heap. `remaining` tasks are not taken (≤ 0: none), `unfinished` ones not computed. */
 export const enum Job { generation = 0, remaining, unfinished, failed, kernel, params, scratch, scratchBytes, words }
@@ -91,3 +91,9 @@ export const enum Recurrence {
 }
 
 export const enum FeatureMap { identity = 0, elu, relu, cosformer, favor }
+
+/** A causal depthwise convolution; a task is a channel of a batch. State [batch, channels, size − 1]. */
+export const enum CausalConv {
+  output = 0, newState, input, weight, bias, state, // bias, state: or 0
+  channels, length, size, silu, words,
+}

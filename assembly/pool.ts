@@ -1,4 +1,5 @@
 import { append, appendScratchBytes } from './append';
+import { causalConv, causalConvScratchBytes } from './causalConv';
 import { Job, Kernel } from './params';
 import { flash, flashScratchBytes } from './flash';
 import { linear, linearScratchBytes } from './linear';
@@ -31,6 +32,7 @@ export function scratchBytes(kernel: i32, params: usize): usize {
     case Kernel.linear: return linearScratchBytes(params);
     case Kernel.append: return appendScratchBytes(params);
     case Kernel.recurrence: return recurrenceScratchBytes(params);
+    case Kernel.causalConv: return causalConvScratchBytes(params);
     default: return unreachable();
   }
 }
@@ -42,6 +44,7 @@ function compute(kernel: i32, params: usize, task: i32, scratch: usize): void {
     case Kernel.linear: return linear(params, task, scratch);
     case Kernel.append: return append(params, task, scratch);
     case Kernel.recurrence: return recurrence(params, task, scratch);
+    case Kernel.causalConv: return causalConv(params, task, scratch);
     default: return unreachable();
   }
 }
