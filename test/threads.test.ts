@@ -8,9 +8,12 @@ import {
   attentionWeights,
   createRuntime,
   createRuntimeSync,
+  favorFeatures,
   linear,
+  linearAttentionState,
   masks,
   type Runtime,
+  retentionDecay,
   scaledDotProductAttention,
 } from 'wasm-attention';
 import { Job, Kernel, Linear } from '../assembly/params.ts';
@@ -47,6 +50,15 @@ function results(runtime: Runtime): Float32Array[] {
     });
     const [input, weight, bias] = [[500, 96], [200, 96], [200]].map((shape, i) => upload(runtime, random(shape, i)));
     found.push(linear(input, weight, bias));
+    const [query, key, value] = [1, 2, 3].map((seed) => upload(runtime, random([2, 5, 70, 40], seed)));
+    const favor = favorFeatures({ headDim: 40, features: 50 });
+    for (const options of [
+      { featureMap: favor, causal: true },
+      { update: 'gated', decay: retentionDecay(5) },
+    ] as const) {
+      const { output, state } = linearAttentionState(query, key, value, options);
+      found.push(output, state);
+    }
     return found.map((tensor) => tensor.toArray());
   });
 }

@@ -1,6 +1,7 @@
 export * from './alibi.ts';
 export * from './array.ts';
 export * from './attention.ts';
+export * from './causalConv.ts';
 export * from './featureMaps.ts';
 export * from './linear.ts';
 export * from './linearAttention.ts';
