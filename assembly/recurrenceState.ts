@@ -23,7 +23,7 @@ export function valueBytes(params: usize): usize {
   return <usize>((word(params, Recurrence.valueDim) + 15) & ~15) << 2;
 }
 
-// The feature maps write up to 3 floats past a row.
+// The feature maps write up to 3 floats past a row. Columns of padding are never read, but zeros: what lay there may be subnormal and slow.
 function place(scratch: usize, part: i32, offset: usize, bytes: usize): usize {
   if (scratch != 0) store<usize>(scratch + (<usize>part << 2), scratch + offset);
   return offset + ((bytes + 16 + 63) & ~63);

@@ -222,6 +222,7 @@ describe.each(testBuilds)('%s', (build) => {
       for (const dim of DIMS) {
         for (const valueDim of [1, 3, 4, 17]) {
           for (const update of rules) call(layout, dim, valueDim, 3, { update });
+          call(layout, dim, valueDim, 3, { update: 'gated', featureMap: 'elu' });
           for (const featureMap of maps(dim)) call(layout, dim, valueDim, 3, { featureMap, causal: dim % 2 === 0 });
         }
       }

@@ -1,8 +1,9 @@
 import { Kernel, Recurrence } from '../../assembly/params.ts';
 import { tallMicroKernels } from '../runtime/features.ts';
 import { Tensor } from '../tensor.ts';
+import { gateStrides } from './gates.ts';
 import { type LinearAttentionOptions, type LinearProblem, linearProblem } from './linearOptions.ts';
-import { type Layout, type Strides, stridesOf } from './options.ts';
+import { stridesOf } from './options.ts';
 
 /**
  * Linear attention: time and memory per token do not grow with the length. Every token changes a state S [features, valueDim] per
@@ -128,10 +129,4 @@ function launch(problem: LinearProblem, output: Tensor, state: Tensor | undefine
       runtime.run(Kernel.recurrence, params, batch * kvHeads, work);
     },
   );
-}
-
-/** Of [batch, heads or 1, sequence] or with a last axis of features. */
-function gateStrides({ shape }: Tensor, layout: Layout): Strides {
-  const [batch, head, row] = stridesOf(shape.length === 3 ? [...shape, 1] : shape, layout);
-  return [batch, shape[layout === 'bhsd' ? 1 : 2] === 1 ? 0 : head, row];
 }

@@ -13,6 +13,7 @@ import type { UpdateRule } from '../reference/linearAttention.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { Tensor } from '../tensor.ts';
 import { checkFeatureMap, type KernelMap, kernelMap } from './featureMaps.ts';
+import { checkGates } from './gates.ts';
 import { checkKeyLengths } from './mask.ts';
 import { checkSizes, type Layout, overlap } from './options.ts';
 
@@ -173,45 +174,4 @@ export function linearProblem(
     output,
     outputShape,
   };
-}
-
-/** `decay` and `beta` are there for the rules that have them, and only for these. */
-function checkGates(
-  where: string,
-  { decay, beta }: LinearAttentionOptions,
-  { batch, kvHeads, keys }: Sizes,
-  features: number,
-  update: UpdateRule,
-  layout: Layout,
-  runtime: Runtime,
-): void {
-  const gated = update === 'gated' || update === 'gatedDelta';
-  const isDelta = update === 'delta' || update === 'gatedDelta';
-  for (const [name, given, needed] of [
-    ['decay', decay, gated],
-    ['beta', beta, isDelta],
-  ] as const) {
-    if (given !== undefined && !needed) throw wrongValue(where, name, `has no part in the rule '${update}'`);
-  }
-  const shape = (heads: number) => (layout === 'bhsd' ? [batch, heads, keys] : [batch, keys, heads]);
-  if (isDelta) {
-    checkTensor(where, 'beta', beta as Tensor, runtime, { rank: 3 });
-    const shared = (beta as Tensor).shape[layout === 'bhsd' ? 1 : 2] === 1;
-    checkSameShape(where, 'beta', (beta as Tensor).shape, shape(shared ? 1 : kvHeads));
-  }
-  if (!gated) return;
-  if (decay instanceof Tensor) {
-    checkTensor(where, 'decay', decay, runtime);
-    checkSameShape(
-      where,
-      'decay',
-      decay.shape,
-      decay.shape.length === 4 ? [...shape(kvHeads), features] : shape(kvHeads),
-    );
-  } else {
-    if (typeof decay !== 'object' || decay === null || typeof decay.length !== 'number')
-      throw wrongKind(where, 'decay', 'a Tensor or an array of one number a KV head', decay);
-    if (decay.length !== kvHeads) throw wrongValue(where, 'decay', `must be one number per KV head (${kvHeads})`);
-    for (let h = 0; h < kvHeads; h++) checkFinite(where, `decay[${h}]`, decay[h]);
-  }
 }
