@@ -156,6 +156,26 @@ describe.each(testBuilds)('%s', (build) => {
     }
   });
 
+  it('forgets all at a decay of −200 or −∞', () => {
+    runtime.scope(() => {
+      const [q, k, v] = [1, 2, 3].map((seed) => upload(runtime, random([1, 1, 20, 6], seed)));
+      const rest = [q, k, v].map((tensor) => upload(runtime, { shape: [1, 1, 8, 6], data: tensor.data.slice(12 * 6) }));
+      const call = ([a, b, c]: Tensor[], g: number[]) =>
+        linearAttention(a, b, c, {
+          update: 'gated',
+          decay: upload(runtime, { shape: [1, 1, g.length], data: g }),
+        }).toArray();
+      const fresh = call(rest, Array(8).fill(0));
+      for (const end of [-200, -Infinity]) {
+        const all = call(
+          [q, k, v],
+          Array.from({ length: 20 }, (_, t) => (t === 12 ? end : 0)),
+        );
+        expect(all.slice(12 * 6)).toEqual(fresh);
+      }
+    });
+  });
+
   it('writes into the output that it is given', () => {
     runtime.scope(() => {
       const [q, k, v] = [1, 2, 3].map((seed) => upload(runtime, random([1, 2, 20, 6], seed)));
