@@ -6,6 +6,7 @@ export { pack, unpack } from './micro/lanes';
 export { exponentiate, exponentiateOne, raise, raiseOne } from './micro/online';
 export { adjust } from './micro/adjust';
 export { accumulateBytes, accumulateBytesOne, dotsBytes, dotsBytesOne, quantizeOne, quantizeWeights } from './micro/bytes';
+export { absorb, correct, read, step, stepGated } from './micro/step';
 export { widenRows } from './micro/widen';
 export { softmax } from './softmax';
 export { angles, rope } from './position';

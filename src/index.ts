@@ -1,4 +1,7 @@
 export { type AppendOptions, KVCache, type KVCacheOptions } from './attention/cache.ts';
+export { favorFeatures, retentionDecay } from './attention/featureMaps.ts';
+export { linearAttention, linearAttentionState } from './attention/linearAttention.ts';
+export type { LinearAttentionOptions } from './attention/linearOptions.ts';
 export { AttentionMask, type MaskContext, masks } from './attention/mask.ts';
 export type { AttentionOptions, Layout } from './attention/options.ts';
 export { attentionState, scaledDotProductAttention } from './attention/scaledDotProduct.ts';
@@ -29,6 +32,8 @@ export { type ResizePositionsOptions, resizePositions } from './position/resize.
 export { type RotaryApplyOptions, RotaryEmbedding, type RotaryEmbeddingOptions } from './position/rope.ts';
 export { applyRotaryTables, type RotaryTableOptions, type RotaryTables } from './position/rotaryTables.ts';
 export { sinusoidalEncoding } from './position/sinusoidal.ts';
+export type { Cosformer, FavorFeatures, FavorOptions, FeatureMap } from './reference/featureMaps.ts';
+export type { UpdateRule } from './reference/linearAttention.ts';
 export type { XPosOptions } from './reference/rope.ts';
 export type { RotaryAxes, RotaryScaling } from './reference/rotaryFrequencies.ts';
 export { createRuntime, createRuntimeSync, type RuntimeOptions } from './runtime/create.ts';

@@ -5,9 +5,12 @@ import {
   attentionState,
   attentionWeights,
   CrossAttention,
+  favorFeatures,
   type Layer,
+  type LinearAttentionOptions,
   layerNorm,
   linear,
+  linearAttentionState,
   MSAColumnAttention,
   MSAColumnGlobalAttention,
   MSARowAttentionWithPairBias,
@@ -240,6 +243,50 @@ describe.each(testBuilds)('%s', (build) => {
       Array.from({ length: count(shape) }, (_, at) => at % 5 > 0),
       'boolean',
     );
+
+  it('linear attention', () => {
+    const rules = ['linear', 'gated', 'delta', 'gatedDelta'] as const;
+    const maps = (dim: number) =>
+      ['elu', 'relu', 'cosformer', favorFeatures({ headDim: dim, features: dim + 2 })] as const;
+    const call = (
+      layout: 'bhsd' | 'bshd',
+      dim: number,
+      valueDim: number,
+      length: number,
+      options: LinearAttentionOptions,
+    ) =>
+      guarded((make, into) => {
+        const shape = (heads: number, ...rest: number[]) =>
+          layout === 'bhsd' ? [2, heads, length, ...rest] : [2, length, heads, ...rest];
+        const [q, k, v] = [shape(4, dim), shape(2, dim), shape(2, valueDim)].map((s) => make(...s));
+        const { update = 'linear' } = options;
+        const given: LinearAttentionOptions = { ...options, layout, output: into(...shape(4, valueDim)) };
+        if (update === 'gated') given.decay = make(...shape(2, dim));
+        if (update === 'gatedDelta') given.decay = make(...shape(2));
+        if (update.endsWith('elta')) given.beta = make(...shape(1));
+        const features =
+          options.featureMap === 'cosformer' ? 2 * dim : typeof options.featureMap === 'object' ? dim + 2 : dim;
+        const columns = valueDim + (options.featureMap ? 1 : 0) + (typeof options.featureMap === 'object' ? 1 : 0);
+        given.state = make(2, 2, features, columns);
+        const { output, state } = linearAttentionState(q, k, v, given);
+        return [output, state];
+      });
+    for (const layout of ['bhsd', 'bshd'] as const) {
+      for (const dim of DIMS) {
+        for (const valueDim of [1, 3, 4, 17]) {
+          for (const update of rules) call(layout, dim, valueDim, 3, { update });
+          call(layout, dim, valueDim, 3, { update: 'gated', featureMap: 'elu' });
+          for (const featureMap of maps(dim)) call(layout, dim, valueDim, 3, { featureMap, causal: dim % 2 === 0 });
+        }
+      }
+      for (const length of LENGTHS) {
+        // The rules that correct diverge with long keys and large β.
+        for (const update of rules.slice(0, length < 10 ? 4 : 2))
+          call(layout, 5, 6, length, { update, keyLengths: [length, 0] });
+        for (const featureMap of maps(5)) call(layout, 5, 6, length, { featureMap, causal: layout === 'bhsd' });
+      }
+    }
+  });
 
   it('positions', () => {
     guarded((make) => [
