@@ -1,5 +1,5 @@
 import { Attention, Block, Stored } from './params';
-import { quantize } from './micro/bytes';
+import { BYTES_DIM, quantize } from './micro/bytes';
 import { pack, scale, unpack } from './micro/lanes';
 import { pointer, real, word } from './simd/lanes';
 import { Lane, Task } from './task';
@@ -61,7 +61,7 @@ export function flashScratchBytes(params: usize): usize {
 // @ts-ignore: top-level decorator
 @inline
 export function inBytes(params: usize, rows: i32): bool {
-  return rows <= 8 && word(params, Attention.stored) == Stored.int8;
+  return rows <= 8 && word(params, Attention.stored) == Stored.int8 && word(params, Attention.headDim) <= BYTES_DIM;
 }
 
 /** Gathers a group's queries, scaled, and starts its softmax: a sink is a key that was seen first, with value 0. */

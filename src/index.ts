@@ -1,4 +1,6 @@
-export { type AppendOptions, KVCache, type KVCacheOptions } from './attention/cache.ts';
+export { KVCache } from './attention/cache.ts';
+export type { AppendOptions, KVCacheOptions } from './attention/cacheOptions.ts';
+export type { CacheDType } from './attention/cacheRows.ts';
 export { AttentionMask, type MaskContext, masks } from './attention/mask.ts';
 export type { AttentionOptions, Layout } from './attention/options.ts';
 export { attentionState, scaledDotProductAttention } from './attention/scaledDotProduct.ts';
