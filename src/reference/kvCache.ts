@@ -21,7 +21,7 @@ export type KVCacheOptions = {
   rotary?: Omit<RotaryOptions, 'layout' | 'offset' | 'positions'>;
 };
 
-/** A kept token: [kvHeads][headDim] as it came, [kvHeads][valueDim] as stored. */
+/** A kept token: [kvHeads][headDim], as it came if it is yet to be turned and else as stored; [kvHeads][valueDim] as stored. */
 type Token = { position: number; key: Float64Array[]; value: Float64Array[] };
 
 /**
@@ -67,7 +67,7 @@ export class KVCache {
         const heads = Array.from({ length: k.heads }, (_, h) => h);
         sequence.tokens.push({
           position: sequence.total++,
-          key: heads.map((h) => row(key, k.start(b, h, i), k.headDim)),
+          key: heads.map((h) => this.#unturned(row(key, k.start(b, h, i), k.headDim))),
           value: heads.map((h) => this.#stored(row(value, v.start(b, h, i), v.headDim))),
         });
         if (sequence.tokens.length > sinks + window) sequence.tokens.splice(sinks, 1);
@@ -109,7 +109,7 @@ export class KVCache {
       tokens.forEach((token, j) => {
         const moved = token.position === j ? dropped : 0;
         for (let h = 0; h < kvHeads; h++) {
-          key.data.set(this.#stored(this.#turned(token.key[h], token.position + moved, precision)), k.start(b, h, j));
+          key.data.set(this.#turned(token.key[h], token.position + moved, precision), k.start(b, h, j));
           value.data.set(token.value[h], v.start(b, h, j));
         }
       });
@@ -123,11 +123,15 @@ export class KVCache {
     return attention(query, key, value, { ...options, keyLengths: this.lengths });
   }
 
+  #unturned(row: Float64Array): Float64Array {
+    return this.options.rotary ? row : this.#stored(row);
+  }
+
   #turned(row: Float64Array, position: number, precision?: Precision): Float64Array {
     const { rotary } = this.options;
     if (!rotary) return row;
-    return rotaryEmbedding({ shape: [1, 1, 1, row.length], data: row }, { precision, ...rotary, offset: position })
-      .data;
+    const input = { shape: [1, 1, 1, row.length], data: row };
+    return this.#stored(rotaryEmbedding(input, { precision, ...rotary, offset: position }).data);
   }
 
   #stored(row: Float64Array): Float64Array {
