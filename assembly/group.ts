@@ -85,7 +85,8 @@ export function open(params: usize, scratch: usize, group: usize, few: bool): vo
 function openBytes(params: usize, scratch: usize, query: usize): void {
   const headDim = word(params, Attention.headDim), row = <usize>((headDim + 3) & ~3) << 2, to = scratch + queryBytesAt(params);
   const size = <usize>((headDim + 15) & ~15) << 1;
-  for (let lane: usize = 0; lane < 8; lane++) {
+  const rows = word(scratch, Task.rows), lanes: usize = rows == 1 ? 1 : rows > 4 ? 8 : 4;
+  for (let lane: usize = 0; lane < lanes; lane++) {
     store<f32>(scratch + (lane << 2), quantize(to + lane * size, query + lane * row, headDim), QUERY_SCALES);
   }
 }

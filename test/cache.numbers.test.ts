@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { masks } from 'wasm-attention';
+import { KVCache, masks, scaledDotProductAttention } from 'wasm-attention';
+import { roundToHalf } from 'wasm-attention/reference';
 import { dtypes, ROWS, using } from './cacheModel.ts';
 import { poisonedRuntime, random, testBuilds } from './support.ts';
 
@@ -56,9 +57,9 @@ describe.each(testBuilds)('%s', (build) => {
       }
     });
 
-    it('rows from 1e-40 to 1e30', () => {
+    it('rows from 1e-42 to 1e36, and queries to match', () => {
       using(runtime, { dtype, kvHeads: 1, headDim: 16, maxLength: 12 }, (model) => {
-        for (const range of [1e-42, 1e-38, 1e-30, 1e-5, 1, 1e4, 1e30]) {
+        for (const range of [1e-42, 1e-38, 1e-30, 1e-5, 1, 1e4, 1e30, 1e36]) {
           model.cache.reset();
           model.reference.reset();
           model.append(12, undefined, model.tokens(12, range));
@@ -67,5 +68,32 @@ describe.each(testBuilds)('%s', (build) => {
         }
       });
     });
+  });
+
+  it('float16 rounds as the reference does: all exponents, ties, subnormals, overflow', () => {
+    const values: number[] = [65519, 65520, 65504, 1e9, 2 ** -24, 2 ** -25, 2 ** -25 * 1.0001, -0, 0];
+    for (let exponent = -27; exponent < 17; exponent++)
+      for (let step = 0; step < 4096; step += 37)
+        for (const off of [0, 1, 2])
+          values.push((1 + step / 4096) * 2 ** exponent, -(1 + (step + off / 2) / 4096) * 2 ** exponent);
+    while (values.length % 64) values.push(0);
+    const rows = values.length / 64;
+    const cache = new KVCache(runtime, {
+      batch: rows,
+      kvHeads: 1,
+      headDim: 1,
+      valueDim: 64,
+      maxLength: 1,
+      dtype: 'float16',
+    });
+    runtime.scope(() => {
+      cache.append(runtime.zeros([rows, 1, 1, 1]), runtime.tensor([rows, 1, 1, 64], values));
+      const { data } = scaledDotProductAttention(runtime.zeros([rows, 1, 1, 1]), cache);
+      values.forEach((x, i) => {
+        // 0 + weight · −0 is 0.
+        expect(data[i]).toBe(roundToHalf(Math.fround(x)) + 0);
+      });
+    });
+    cache.dispose();
   });
 });

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { attentionState, createRuntime, KVCache, type Runtime, scaledDotProductAttention } from 'wasm-attention';
-import { roundToHalf } from 'wasm-attention/reference';
 import { dtypes, Model } from './cacheModel.ts';
 import { builds, random, runtimeOf, upload } from './support.ts';
 
@@ -144,33 +143,6 @@ describe.each(builds)('%s', (build) => {
     cache?.dispose();
     expect(cache?.disposed).toBe(true);
     expect(runtime.memory.usedBytes).toBe(used);
-  });
-
-  it('float16 rounds as the reference does: all exponents, ties, subnormals, overflow', () => {
-    const values: number[] = [65519, 65520, 65504, 1e9, 2 ** -24, 2 ** -25, 2 ** -25 * 1.0001, -0, 0];
-    for (let exponent = -27; exponent < 17; exponent++)
-      for (let step = 0; step < 4096; step += 37)
-        for (const off of [0, 1, 2])
-          values.push((1 + step / 4096) * 2 ** exponent, -(1 + (step + off / 2) / 4096) * 2 ** exponent);
-    while (values.length % 64) values.push(0);
-    const rows = values.length / 64;
-    const cache = new KVCache(runtime, {
-      batch: rows,
-      kvHeads: 1,
-      headDim: 1,
-      valueDim: 64,
-      maxLength: 1,
-      dtype: 'float16',
-    });
-    runtime.scope(() => {
-      cache.append(runtime.zeros([rows, 1, 1, 1]), runtime.tensor([rows, 1, 1, 64], values));
-      const { data } = scaledDotProductAttention(runtime.zeros([rows, 1, 1, 1]), cache);
-      values.forEach((x, i) => {
-        // 0 + weight · −0 is 0.
-        expect(data[i]).toBe(roundToHalf(Math.fround(x)) + 0);
-      });
-    });
-    cache.dispose();
   });
 
   it('the same bits with any number of threads', async () => {
