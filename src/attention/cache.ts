@@ -127,7 +127,7 @@ export class KVCache {
    * @param length a number or one per sequence
    * @throws RangeError a wrong length, or fewer than the sinks of a ring that has overwritten tokens; nothing is dropped then
    * @example
-   * cache.truncate(cache.length - rejected);
+   * cache.truncate(cache.lengths.map((length) => length - rejected));
    */
   truncate(length: number | ArrayLike<number>): this {
     const where = 'KVCache.truncate';
