@@ -18,7 +18,8 @@ describe.each(builds)('%s', (build) => {
         [64, 64],
         [111, 110],
       ]) {
-        const rotary = new RotaryEmbedding(runtime, { headDim, rotaryDim, style });
+        const xpos = rotaryDim === 64 ? {} : undefined;
+        const rotary = new RotaryEmbedding(runtime, { headDim, rotaryDim, style, xpos });
         const sizes = { batch: 2, kvHeads: 2, headDim, valueDim: 5, maxLength: 40, dtype, pageSize: 8 };
         const turned = new KVCache(runtime, { ...sizes, rotary });
         const plain = new KVCache(runtime, sizes);
@@ -31,7 +32,7 @@ describe.each(builds)('%s', (build) => {
             const [key, value] = [tensor([2, 2, tokens, headDim], seed), tensor([2, 2, tokens, 5], seed + 9)];
             turned.append(key, value, { lengths });
             const positions = plain.positions.flatMap((from) => [...Array(tokens).keys()].map((i) => from + i));
-            plain.append(rotary.apply(key, { positions }), value, { lengths });
+            plain.append(rotary.apply(key, { positions, role: 'key' }), value, { lengths });
           });
           const query = tensor([2, 4, 3, headDim], 7);
           const [a, b] = [turned, plain].map((cache) => scaledDotProductAttention(query, cache, { causal: true }));

@@ -63,6 +63,12 @@ describe('KVCache', () => {
       /"rotary" has headDim 6, but the cache has 4/,
     ],
     [
+      'rotary of two axes',
+      with_({ rotary: new RotaryEmbedding(runtime, { headDim: 4, axes: { sections: [1, 1] } }) }),
+      RangeError,
+      /"rotary" has 2 axes, but a token of a cache has one position/,
+    ],
+    [
       'rotary of another runtime',
       with_({ rotary: new RotaryEmbedding(others, { headDim: 4 }) }),
       Error,

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { createRuntimeSync } from 'wasm-attention';
-import { Attention, type OnnxTensor, RotaryEmbedding } from 'wasm-attention/onnx';
+import { createRuntimeSync, type Runtime } from 'wasm-attention';
+import { Attention, CausalConvWithState, LinearAttention, type OnnxTensor, RotaryEmbedding } from 'wasm-attention/onnx';
 import { builds } from './support.ts';
 
 // The node test cases of onnx/onnx, one JSON file a case: { op, attributes, inputs, outputs }, data in base64.
@@ -13,7 +13,7 @@ type Named = Omit<OnnxTensor, 'data'> & { name: string; data: string };
 type Case = {
   name: string;
   op: string;
-  attributes: Record<string, number>;
+  attributes: Record<string, number | string>;
   inputs: (Named | null)[];
   outputs: (Named | null)[];
 };
@@ -28,7 +28,13 @@ const arrays = {
 const operands: Record<string, string[]> = {
   Attention: ['Q', 'K', 'V', 'attn_mask', 'past_key', 'past_value', 'nonpad_kv_seqlen'],
   RotaryEmbedding: ['X', 'cos_cache', 'sin_cache', 'position_ids'],
+  LinearAttention: ['query', 'key', 'value', 'past_state', 'decay', 'beta'],
+  CausalConvWithState: ['input', 'weight', 'bias', 'past_state'],
 };
+
+// biome-ignore lint/suspicious/noExplicitAny: inputs and attributes are what the case says
+type Operator = (runtime: Runtime, inputs: any, attributes: any) => Record<string, OnnxTensor | undefined>;
+const operators: Record<string, Operator> = { Attention, RotaryEmbedding, LinearAttention, CausalConvWithState };
 
 function decode({ dtype, shape, data }: Named): OnnxTensor {
   const bytes = new Uint8Array(Buffer.from(data, 'base64'));
@@ -63,12 +69,9 @@ if (!folder) {
     it.each(cases.map((one) => [one.name, one] as const))('%s', (_name, { op, attributes, inputs, outputs }) => {
       const given = Object.fromEntries(inputs.flatMap((input, i) => (input ? [[operands[op][i], decode(input)]] : [])));
       const wanted = outputs.some((output) => output?.name === 'qk_matmul_output') ? { qk_matmul_output_mode: 0 } : {};
-      const results: Record<string, OnnxTensor | undefined> =
-        op === 'Attention'
-          ? Attention(runtime, given as Parameters<typeof Attention>[1], { ...wanted, ...attributes })
-          : RotaryEmbedding(runtime, given as Parameters<typeof RotaryEmbedding>[1], attributes);
+      const results = operators[op](runtime, given, { ...wanted, ...attributes });
       for (const output of outputs.filter((one) => one !== null)) {
-        const result = results[op === 'Attention' ? output.name : 'Y']!;
+        const result = results[op === 'RotaryEmbedding' ? 'Y' : output.name]!;
         expect(result.shape).toEqual(output.shape);
         expect(result.dtype).toBe(output.dtype);
         const [actual, expected] = [numbers(result), numbers(decode(output))];

@@ -84,6 +84,8 @@ function checkRotary(where: string, runtime: Runtime, rotary: RotaryEmbedding, h
   if (rotary.runtime !== runtime) throw new Error(`${where}: "rotary" belongs to another runtime`);
   if (rotary.headDim !== headDim)
     throw wrongValue(where, 'rotary', `has headDim ${rotary.headDim}, but the cache has ${headDim}`);
+  if (rotary.axes > 1)
+    throw wrongValue(where, 'rotary', `has ${rotary.axes} axes, but a token of a cache has one position`);
 }
 
 /** How many tokens each sequence gets of an append. */

@@ -106,7 +106,7 @@ export function storeRows(runtime: Runtime, writes: readonly Write[]): void {
       const { to, input, layout, rows, rotary, positions } = write;
       const [rowsAt, cos, sin] = places.slice(3 * part);
       const pairs = pairsOf(write);
-      if (rotary && positions && pairs > 0) rotary.writeTables(cos, sin, positions);
+      if (rotary && positions && pairs > 0) rotary.writeTables(cos, sin, positions, 'key');
       const [batch] = input.shape;
       const tables = pairs > 0 ? [cos, sin] : [0, 0];
       const interleaved = rotary?.style === 'interleaved' ? 1 : 0;

@@ -116,6 +116,15 @@ export function problem(
   return result;
 }
 
+/** Sizes of query, key and value in two or three tensors, checked against each other. */
+export function checkSizes(where: string, layout: Layout, query: Tensor, key: Tensor, value: Tensor | undefined) {
+  const { batch, heads, length: queries, dim: headDim } = sizesIn(layout, query.shape);
+  const source = keyValuesOf(where, query.runtime, layout, batch, key, value);
+  checkQuery(where, { batch, heads, headDim }, source, 'key');
+  const { kvHeads, keys, valueDim } = source;
+  return { batch, heads, kvHeads, queries, keys, headDim, valueDim };
+}
+
 const layouts = ['bhsd', 'bshd'];
 const alignments = ['bottom-right', 'top-left'];
 const rank4 = { rank: 4 };

@@ -18,7 +18,7 @@ export type KVCacheOptions = {
   /** What stored rows are rounded to. Default `'float32'`: the rows as they came, already float32. */
   dtype?: 'float32' | 'float16' | 'int8';
   /** Turns keys by their positions; those of sinks by as many more as tokens were dropped behind them. */
-  rotary?: Omit<RotaryOptions, 'layout' | 'offset' | 'positions'>;
+  rotary?: Omit<RotaryOptions, 'layout' | 'offset' | 'positions' | 'axes' | 'role'>;
 };
 
 /** A kept token: [kvHeads][headDim], as it came if it is yet to be turned and else as stored; [kvHeads][valueDim] as stored. */
@@ -131,7 +131,7 @@ export class KVCache {
     const { rotary } = this.options;
     if (!rotary) return row;
     const input = { shape: [1, 1, 1, row.length], data: row };
-    return this.#stored(rotaryEmbedding(input, { precision, ...rotary, offset: position }).data);
+    return this.#stored(rotaryEmbedding(input, { precision, role: 'key', ...rotary, offset: position }).data);
   }
 
   #stored(row: Float64Array): Float64Array {
