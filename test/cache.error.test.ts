@@ -28,7 +28,7 @@ const STATED = { float16: { stored: 3.5e-4, kernel: 2e-6 }, int8: { stored: 1e-2
 it('the docstring of KVCache has these numbers', () => {
   const source = readFileSync(new URL('../src/attention/cache.ts', import.meta.url), 'utf8').replaceAll(/\n \* /g, ' ');
   expect(source).toMatch(/is 3\.5e-4 for float16 and 1e-2 for int8/);
-  expect(source).toMatch(/of that error 5e-5/);
+  expect(source).toMatch(/16-bit integers, which add 5e-5/);
 });
 
 describe.each(builds)('%s', (build) => {

@@ -24,7 +24,7 @@ import { type KeyValues, sizesIn } from './keyValues.ts';
  * headDim 128, an output's root mean square error, relative to the outputs, is 3.5e-4 for float16 and 1e-2 for int8.
  *
  * Attention over the stored numbers is as exact as over tensors, except that up to 8 rows (queries times heads of a KV head)
- * attend to int8 in 16-bit integers: of that error 5e-5; in the worst case `max|v|·(n + 2·scale·max|q|·max‖k‖₁) / 65534`, n the
+ * attend to int8 in 16-bit integers, which add 5e-5; in the worst case `max|v|·(n + 2·scale·max|q|·max‖k‖₁) / 65534`, n the
  * multiple of 4 from 4 to 120 that is nearest to `3072 / max(headDim, valueDim)`.
  *
  * The cache lives until `dispose`: a `runtime.scope` in which it is made does not free it.
