@@ -34,9 +34,12 @@ export const enum Segment { start = 0, row, words }
 /** How keys and values are stored: as numbers, or an int8 with one scale a row, x = scale · q. */
 export const enum Stored { float32 = 0, float16, int8 }
 
-/** Rows appended to a cache: `rows` int32 [batch, length] says which row of the store each becomes, −1: none. */
+/**
+ * Rows that go into a cache, of `parts` such blocks one after the other (keys, values, …), all of as many batches and heads:
+ * `rows` int32 [batch, length] says which row of the store each becomes, −1: none.
+ */
 export const enum Append {
-  store = 0, scales, input, rows, cos, sin, // cos, sin [batch · length, rotaryDim / 2], or 0: not turned
+  parts = 0, store, scales, input, rows, cos, sin, // cos, sin [batch · length, rotaryDim / 2], or 0: not turned
   batch, heads, length, dim, rotaryDim, interleaved, stored, storeRows, // storeRows: rows of a head in the store
   inputBatch, inputHead, inputRow,
   words,

@@ -1,4 +1,6 @@
-export { type AppendOptions, KVCache, type KVCacheOptions } from './attention/cache.ts';
+export { KVCache } from './attention/cache.ts';
+export type { AppendOptions, KVCacheOptions } from './attention/cacheOptions.ts';
+export type { CacheDType } from './attention/cacheRows.ts';
 export { favorFeatures, retentionDecay } from './attention/featureMaps.ts';
 export { linearAttention, linearAttentionState } from './attention/linearAttention.ts';
 export type { LinearAttentionOptions } from './attention/linearOptions.ts';

@@ -1,5 +1,6 @@
-import { checkOneOf } from '../check.ts';
+import { checkOneOf, wrongKind } from '../check.ts';
 import type { Tensor } from '../tensor.ts';
+import { KVCache } from './cache.ts';
 import { launch } from './launch.ts';
 import type { AttentionOptions } from './options.ts';
 import { problem } from './problem.ts';
@@ -23,6 +24,7 @@ export function attentionWeights(
 ): Tensor {
   if ('output' in options) throw new TypeError('attentionWeights: "output" is not an option of attentionWeights');
   checkOneOf('attentionWeights', 'stage', stage, ['scores', 'softcap', 'masked', 'weights']);
+  if (key instanceof KVCache) throw wrongKind('attentionWeights', 'key', 'a Tensor', key);
   const checked = problem('attentionWeights', query, key, undefined, options);
   const unmasked = { ...checked, mask: undefined, biases: [], alibiSlopes: undefined };
   const { runtime, batch, heads, queries, keys, sink } = checked;

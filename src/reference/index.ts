@@ -7,6 +7,8 @@ export * from './crossAttention.ts';
 export * from './differential.ts';
 export * from './featureMaps.ts';
 export * from './gated.ts';
+export * from './half.ts';
+export * from './kvCache.ts';
 export * from './latent.ts';
 export * from './linear.ts';
 export * from './linearAttention.ts';
