@@ -38,9 +38,12 @@ export const enum Segment { start = 0, row, words }
 /** How keys and values are stored: as numbers, or an int8 with one scale a row, x = scale · q. */
 export const enum Stored { float32 = 0, float16, int8 }
 
-/** Rows appended to a cache: `rows` int32 [batch, length] says which row of the store each becomes, −1: none. */
+/**
+ * Rows that go into a cache, of `parts` such blocks one after the other (keys, values, …), all of as many batches and heads:
+ * `rows` int32 [batch, length] says which row of the store each becomes, −1: none.
+ */
 export const enum Append {
-  store = 0, scales, input, rows, cos, sin, // cos, sin [batch · length, rotaryDim / 2], or 0: not turned
+  parts = 0, store, scales, input, rows, cos, sin, // cos, sin [batch · length, rotaryDim / 2], or 0: not turned
   batch, heads, length, dim, rotaryDim, interleaved, stored, storeRows, // storeRows: rows of a head in the store
   inputBatch, inputHead, inputRow,
   words,
@@ -60,7 +63,7 @@ export const enum Rope {
 }
 
 export const enum Table {
-  sin = 0, cos, positions, frequencies, // positions float64 [rows]; frequencies float64 [columns]
+  sin = 0, cos, positions, frequencies, axes, // positions float64 [axes, rows]; frequencies float64, axes int32 [columns]
   rows, columns, rowStride, columnStride, scale,
   words,
 }
@@ -72,7 +75,33 @@ export const enum Block { queries = 64, lanes = 8, keys = 120, boundsBytes = 512
  * Kernels that compute a job task by task (assembly/pool.ts). A task must not write what a task reads, but its own scratch:
  * if a worker dies, the tasks of its job are done again.
  */
-export const enum Kernel { flash = 0, scores, linear, append }
+export const enum Kernel { flash = 0, scores, linear, append, recurrence, causalConv }
 
 /** The job that all threads work on, in the words below the heap. `remaining` tasks are not taken (≤ 0: none), `unfinished` ones not computed. */
 export const enum Job { generation = 0, remaining, unfinished, failed, kernel, params, scratch, scratchBytes, words }
+
+/** Linear attention: what a recurrence over tokens reads and writes; a task is a KV head of a batch. */
+export const enum Recurrence {
+  output = 0, newState, // newState [batch, kvHeads, features, columns] or 0
+  query, key, value, decay, beta, state, keyLengths, // keyLengths int32 [batch] or 0
+  table, projection, // cosFormer: cos and sin a position; FAVOR+: [features, headDim] in units of 1 / log2 e
+  batch, heads, kvHeads, queries, keys, headDim, features, valueDim, columns,
+  outputBatch, outputHead, outputRow,
+  queryBatch, queryHead, queryRow,
+  keyBatch, keyHead, keyRow,
+  valueBatch, valueHead, valueRow,
+  decayBatch, decayHead, decayRow,
+  betaBatch, betaHead, betaRow,
+  decayDims, decayIsLog, // decays a token: 0, 1 or features; whether they are logarithms
+  map, causal, normalize, clamp, tall, // clamp: the divisor is max(sum, epsilon), else sum + epsilon
+  scale, scaleLow, epsilon, halfNorm, // float32; halfNorm: factor of ‖x‖² in FAVOR+
+  words,
+}
+
+export const enum FeatureMap { identity = 0, elu, relu, cosformer, favor }
+
+/** A causal depthwise convolution; a task is a channel of a batch. State [batch, channels, size − 1]. */
+export const enum CausalConv {
+  output = 0, newState, input, weight, bias, state, // bias, state: or 0
+  channels, length, size, silu, words,
+}

@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { dirname } from 'node:path';
 import { loadAll } from './contenders/index.ts';
+import { linearity } from './linearity.ts';
 import { measureSuite, type SuiteResult } from './measure.ts';
 import { nodeMajor, readOptions } from './options.ts';
 import { callOverhead } from './overhead.ts';
@@ -63,6 +64,7 @@ absolute('a call outside its kernel', 5, 'µs', overhead.microseconds);
 absolute('garbage of a call', 0, 'bytes', overhead.heapBytes);
 absolute('import to first result, BERT-large', 40, 'ms', start.importToResult);
 absolute('first call: times a warm one', 2, 'ratio', start.firstOverWarm);
+absolute('linear attention: time per token, 65,536 over 4,096 tokens', 1.3, 'ratio', await linearity(builds[0]));
 console.log(outcomesText(outcomes));
 
 const seconds = (performance.now() - started) / 1000;

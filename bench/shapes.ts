@@ -40,6 +40,7 @@ export const suites: readonly (readonly Shape[])[] = [
     { name: 'window 1024', ...one, ...square(1, 16384, 64), kind: 'window', causal: true, window: [1023, 0] },
   ],
   [{ name: 'decode', ...one, ...llama, kind: 'decode', queries: 1, keys: 4096 }],
+  [{ name: 'decode, ungrouped', ...one, ...square(32, 4096, 128), kind: 'decode', queries: 1 }],
   [{ name: 'decode ×8', ...one, ...llama, kind: 'decode', batch: 8, queries: 1, keys: 4096 }],
   [{ name: 'short', ...one, ...square(12, 16, 64), kind: 'short' }],
 ];

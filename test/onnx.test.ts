@@ -1,8 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { createRuntimeSync } from 'wasm-attention';
-import { Attention, FlexAttention, type OnnxTensor, RotaryEmbedding } from 'wasm-attention/onnx';
+import { createRuntimeSync, type Runtime } from 'wasm-attention';
+import {
+  Attention,
+  CausalConvWithState,
+  FlexAttention,
+  LinearAttention,
+  type OnnxTensor,
+  RotaryEmbedding,
+} from 'wasm-attention/onnx';
 import { builds } from './support.ts';
 
 // The node test cases of onnx/onnx, one JSON file a case: { op, attributes, inputs, outputs }, data in base64.
@@ -30,13 +37,18 @@ const operands: Record<string, string[]> = {
   Attention: ['Q', 'K', 'V', 'attn_mask', 'past_key', 'past_value', 'nonpad_kv_seqlen'],
   FlexAttention: ['Q', 'K', 'V'],
   RotaryEmbedding: ['X', 'cos_cache', 'sin_cache', 'position_ids'],
+  LinearAttention: ['query', 'key', 'value', 'past_state', 'decay', 'beta'],
+  CausalConvWithState: ['input', 'weight', 'bias', 'past_state'],
 };
 
-// biome-ignore lint/suspicious/noExplicitAny: arguments come from the cases
-const operators: Record<string, (...args: any[]) => Record<string, OnnxTensor | undefined>> = {
+// biome-ignore lint/suspicious/noExplicitAny: inputs and attributes are what the case says
+type Operator = (runtime: Runtime, inputs: any, attributes: any) => Record<string, OnnxTensor | undefined>;
+const operators: Record<string, Operator> = {
   Attention,
   FlexAttention,
   RotaryEmbedding,
+  LinearAttention,
+  CausalConvWithState,
 };
 
 function decode({ dtype, shape, data }: Named): OnnxTensor {
@@ -74,10 +86,7 @@ if (!folder) {
     it.each(cases.map((one) => [one.name, one] as const))('%s', (_name, { op, attributes, inputs, outputs }) => {
       const given = Object.fromEntries(inputs.flatMap((input, i) => (input ? [[operands[op][i], decode(input)]] : [])));
       const wanted = outputs.some((output) => output?.name === 'qk_matmul_output') ? { qk_matmul_output_mode: 0 } : {};
-      const results: Record<string, OnnxTensor | undefined> = operators[op](runtime, given, {
-        ...wanted,
-        ...attributes,
-      });
+      const results = operators[op](runtime, given, { ...wanted, ...attributes });
       for (const output of outputs.filter((one) => one !== null)) {
         const result = results[op === 'RotaryEmbedding' ? 'Y' : output.name]!;
         expect(result.shape).toEqual(output.shape);

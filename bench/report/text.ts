@@ -61,10 +61,10 @@ export function outcomesText(outcomes: readonly Outcome[]): string {
   };
   const rows = outcomes
     .filter(({ verdict }) => verdict !== 'skipped')
-    .map(({ target, shape, sense, bound, unit, value, verdict }) => [
+    .map(({ target, shape, sense, bound, asked, unit, value, verdict }) => [
       target,
       shape ?? '',
-      `${sense} ${number(bound, unit)}`,
+      `${sense} ${number(bound, unit)}${asked === undefined ? '' : ` (the machine's limit; else ${number(asked, unit)})`}`,
       number(value!.median, unit),
       `${number(value!.low, unit)} – ${number(value!.high, unit)}`,
       verdict === 'short' ? 'SHORT' : verdict,

@@ -96,6 +96,28 @@ describe('targets', () => {
     });
   });
 
+  it('asks for no more than the machine allows', () => {
+    // At 80 % of the peak a call is 1.5 times as fast as this peer.
+    const peer = (1.5 * flops(bert)) / (0.8 * 60e9);
+    const at = (times: number) => [
+      measured(bert, 'wasm-attention relaxed', Array(3).fill(peer / times)),
+      measured(bert, 'onnxruntime-web', Array(3).fill(peer)),
+    ];
+    const target = (times: number) => outcome(suite([bert], at(times)), 'times onnxruntime-web');
+    expect(target(1.51)).toMatchObject({ verdict: 'met', asked: 2.2 });
+    expect(target(1.49)).toMatchObject({ verdict: 'short' });
+    expect(target(1.49).bound).toBeCloseTo(1.5);
+    const decode = shapeOf('decode');
+    const bound = (rate: number) => {
+      const seconds = Array(3).fill(keyValueBytes(decode) / 15e9);
+      return outcome(suite([decode], [measured(decode, 'wasm-attention relaxed', seconds)], rate), 'decode: share')
+        .bound;
+    };
+    // 2 flops a byte: 20 GFLOP/s are 10 of the 20 GB/s.
+    expect(bound(20e9)).toBeCloseTo(0.7 * 0.5);
+    expect(bound(60e9)).toBe(0.75);
+  });
+
   it('Node 20 is held to the plain build', () => {
     const result = suite(
       [bert],

@@ -84,8 +84,8 @@ function taskShape(driver: Driver, problem: Problem, plan: Plan | undefined): Ta
   const tasks = ((batch * heads) / headsPerTask) * Math.ceil(queries / Block.queries);
   if (driver === 'scores' || headsPerTask * queries > Block.lanes)
     return { tasks, headsPerTask, splits: 1, splitKeys: keys, tileKeys: Block.keys };
-  // Few rows read each key once, as it comes from memory: K and V in turn, 6 KB of each, come fastest (91 % of the read
-  // bandwidth with one row, 62 % in tiles of 60 KB, measured).
+  // Few rows read each key once, as it comes from memory: K and V in turn, 6 KB of each, come fastest (95 % of the read
+  // bandwidth with one row, 70 % in tiles of 60 KB, measured).
   const tileFloats = source.stored === Stored.float32 ? 1536 : 3072;
   const tile = Math.round(tileFloats / Math.max(headDim, valueDim) / 4) * 4;
   const tileKeys = Math.min(Math.max(tile, 4), Block.keys);

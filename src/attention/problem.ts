@@ -68,7 +68,7 @@ export function problem(
   const cached = key instanceof KVCache;
   const { batch, heads, length: queries, dim: headDim } = sizesIn(layout, query.shape);
   const source = cached ? key.keyValues(where, runtime) : keyValuesOf(where, runtime, layout, batch, key, value);
-  checkQuery(where, { batch, heads, headDim }, source);
+  checkQuery(where, { batch, heads, headDim }, source, cached ? 'cache' : 'key');
   const scale = options.scale ?? 1 / Math.sqrt(headDim);
   checkFinite(where, 'scale', scale);
   const { softcap, mask, bias, output } = options;
@@ -127,14 +127,28 @@ export function problem(
   return result;
 }
 
+/** Sizes of query, key and value in two or three tensors, checked against each other. */
+export function checkSizes(where: string, layout: Layout, query: Tensor, key: Tensor, value: Tensor | undefined) {
+  const { batch, heads, length: queries, dim: headDim } = sizesIn(layout, query.shape);
+  const source = keyValuesOf(where, query.runtime, layout, batch, key, value);
+  checkQuery(where, { batch, heads, headDim }, source, 'key');
+  const { kvHeads, keys, valueDim } = source;
+  return { batch, heads, kvHeads, queries, keys, headDim, valueDim };
+}
+
 const layouts = ['bhsd', 'bshd'];
 const alignments = ['bottom-right', 'top-left'];
 const mods = ['maskMod', 'scoreMod', 'probMod'] as const;
 const rank4 = { rank: 4 };
 const noBiases: Tensor[] = [];
 
-function checkQuery(where: string, query: { batch: number; heads: number; headDim: number }, source: KeyValues): void {
-  const differ = (has: string, other: string) => wrongValue(where, 'key', `has ${has}, but ${other}`);
+function checkQuery(
+  where: string,
+  query: { batch: number; heads: number; headDim: number },
+  source: KeyValues,
+  name: string,
+): void {
+  const differ = (has: string, other: string) => wrongValue(where, name, `has ${has}, but ${other}`);
   if (query.headDim < 1) throw wrongValue(where, 'query', 'has headDim 0, but at least 1 is needed');
   if (query.headDim > LARGEST_DIM)
     throw wrongValue(where, 'query', `has headDim ${query.headDim}, but at most ${LARGEST_DIM} is possible`);

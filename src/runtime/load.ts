@@ -52,6 +52,18 @@ export type Kernels = {
     dim: number,
     rowStride: number,
   ): void;
+  normalize(
+    output: number,
+    input: number,
+    weight: number,
+    bias: number,
+    rows: number,
+    dim: number,
+    epsilon: number,
+    centered: boolean,
+  ): void;
+  gate(gates: number, input: number, rows: number, dim: number): void;
+  copyRows(output: number, input: number, rows: number, bytes: number, outputStride: number, inputStride: number): void;
   merge(
     output: number,
     lse: number,
