@@ -26,6 +26,11 @@ export type { LatentAttendOptions, LatentAttentionOptions } from './layers/laten
 export type { Layer, LoadOptions, StateDict, StateEntry } from './layers/layer.ts';
 export { linear } from './layers/linear.ts';
 export {
+  LongformerAttention,
+  type LongformerAttentionOptions,
+  type LongformerForwardOptions,
+} from './layers/longformer.ts';
+export {
   type MSAAttentionOptions,
   MSAColumnAttention,
   MSAColumnGlobalAttention,

@@ -1,7 +1,7 @@
 import { checkInteger, checkOptions, checkTensor, wrongKind, wrongValue } from '../../check.ts';
 import type { Tensor } from '../../tensor.ts';
 import { broadcastStrides, sizesOf } from '../broadcast.ts';
-import { interval, intervalsWhere } from '../intervals.ts';
+import { interval, intervalsWhere, none } from '../intervals.ts';
 import { AttentionMask } from './attentionMask.ts';
 
 // Masks that the caller spells out: lengths, a tensor, a function.
@@ -46,6 +46,8 @@ export function tensor(mask: Tensor<'boolean'>): AttentionMask {
       const { data } = mask;
       const first = b * batchStride + h * headStride;
       const read = (i: number) => intervalsWhere(context.keys, (j) => data[first + i * rowStride + j * keyStride]);
+      const all = interval(0, context.keys, context.keys);
+      if (keyStride === 0) return (i) => (data[first + i * rowStride] ? all : none);
       if (rowStride > 0) return read;
       const row = read(0);
       return () => row;

@@ -1,5 +1,5 @@
 import { checkInteger, checkOptions, wrongKind, wrongValue } from '../../check.ts';
-import { type Intervals, interval, union, unionOf } from '../intervals.ts';
+import { type Intervals, interval, none, union, unionOf } from '../intervals.ts';
 import { AttentionMask } from './attentionMask.ts';
 import { everyNth } from './positions.ts';
 
@@ -19,7 +19,15 @@ const known = new Set(['window', 'dilation', 'globalTokens']);
  * key `j` is global. A key that is both in the window and global counts once. Source: Beltagy, Peters & Cohan 2020, section 3.1.
  */
 export function longformer(options: LongformerOptions): AttentionMask {
-  const where = 'longformer';
+  return patternOf('longformer', options, true);
+}
+
+/** The same where the rows of global tokens are left empty: the layer computes them from projections of their own. */
+export function longformerWithoutGlobalRows(options: LongformerOptions): AttentionMask {
+  return patternOf('longformer', options, false);
+}
+
+function patternOf(where: string, options: LongformerOptions, globalRows: boolean): AttentionMask {
   checkOptions(where, options, known);
   const { window, dilation = 1, globalTokens = [] } = options;
   checkInteger(where, 'window', window);
@@ -38,11 +46,11 @@ export function longformer(options: LongformerOptions): AttentionMask {
         keys,
       );
       const isGlobal = new Set(tokens);
-      const all = interval(0, keys, keys);
+      const globalRow = globalRows ? interval(0, keys, keys) : none;
       const offset = queryOffset(batch);
       const local = (p: number): Intervals =>
         dilation === 1 ? interval(p - window, p + window + 1, keys) : everyNth(p, window, dilation, keys);
-      return (i) => (isGlobal.has(offset + i) ? all : union(local(offset + i), seenByAll));
+      return (i) => (isGlobal.has(offset + i) ? globalRow : union(local(offset + i), seenByAll));
     },
     check: (called, { batch, keys }) => {
       if (perBatch && global.length !== batch)
