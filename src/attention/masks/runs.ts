@@ -8,8 +8,8 @@ export type PlannedRun = { start: number; end: number; kind: RunKind; data?: Uin
 type Stretch = { start: number; end: number; full: boolean; seen: number };
 
 /** Measured, in the time of a key: what a run costs beside its keys, and a group of rows beside its runs; a key that is masked. */
-export const RUN_COST = 3;
-export const GROUP_COST = 6;
+export const RUN_COST = 2;
+export const GROUP_COST = 13;
 export const MASK_COST = 1.04;
 
 /** Keys that all rows see make full runs, keys that some see partial ones. */
