@@ -1,7 +1,7 @@
 import { wrongKind } from '../check.ts';
 import type { Tensor } from '../tensor.ts';
 import type { KVCache } from './cache.ts';
-import { type Prepared, prepare } from './launch.ts';
+import { Call } from './launch.ts';
 import type { AttentionOptions } from './options.ts';
 import { outputShape, problem } from './problem.ts';
 import { type Rest, splitRest } from './scaledDotProduct.ts';
@@ -56,7 +56,7 @@ export async function scaledDotProductAttentionAsync(
   const { runtime } = checked;
   const { output, call } = runtime.allOrNothing((make) => {
     const output = plain.output ?? make(outputShape(checked));
-    return { output, call: prepare('flash', checked, output) };
+    return { output, call: new Call('flash', checked, output) };
   });
   // A boolean mask is in the plan by now.
   const [first, second] = checked.biases;
@@ -79,7 +79,7 @@ export async function scaledDotProductAttentionAsync(
 
 /** @param check throws where the call cannot or shall not go on */
 async function runSlices(
-  call: Prepared,
+  call: Call,
   threads: number,
   onProgress: AsyncAttentionOptions['onProgress'],
   check: () => void,

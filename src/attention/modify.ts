@@ -1,5 +1,6 @@
 import { Attention, Block, Run, RunKind } from '../../assembly/params.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import type { Problem } from './problem.ts';
 
 /** Which pairs a tile has: the score of query `query + i` with key `key + j` is `scores[8·j + i]`, `i < queries`, `j < keys`. */
 export type ScoreTile = {
@@ -32,27 +33,17 @@ export function everyScore(change: PairMod): TileMod {
   };
 }
 
-/** What a call of modified attention is about: parameters in linear memory, and functions of the caller. */
-export type Modified = {
-  runtime: Runtime;
-  params: number;
-  heads: number;
-  queries: number;
-  scoreMod: TileMod | undefined;
-  probMod: TileMod | undefined;
-};
-
 /** Computes task after task on this thread, which alone can call the caller's functions. */
-export function runModified(call: Modified, scratch: number, first: number, count: number): void {
+export function runModified(problem: Problem, params: number, scratch: number, first: number, count: number): void {
   // The last one first, as the kernels do.
   for (let task = first + count - 1; task >= first; task--) {
     // A masked NaN may have reached the result: then every weight is minded.
-    if (!attendModified(call, scratch, task, false)) attendModified(call, scratch, task, true);
+    if (!attendModified(problem, params, scratch, task, false)) attendModified(problem, params, scratch, task, true);
   }
 }
 
-function attendModified(call: Modified, scratch: number, task: number, minding: boolean): boolean {
-  const { runtime, params, heads, queries, scoreMod, probMod } = call;
+function attendModified(problem: Problem, params: number, scratch: number, task: number, minding: boolean): boolean {
+  const { runtime, heads, queries, scoreMod, probMod } = problem;
   const { kernels } = runtime;
   const blocks = Math.ceil(queries / Block.queries);
   const rows = kernels.modOpen(params, task, scratch);
@@ -60,14 +51,14 @@ function attendModified(call: Modified, scratch: number, task: number, minding: 
   const head = Math.floor(task / blocks);
   const place = { batch: Math.floor(head / heads), head: head % heads, first: (task % blocks) * Block.queries, rows };
   const modify = modifier(runtime, kernels.tileScores(scratch), place);
-  const masked = eachTile(call, scratch, task, groups, (group, run, key, keys) => {
+  const masked = eachTile(runtime, params, scratch, task, groups, (group, run, key, keys) => {
     modify(scoreMod, group, key, keys);
     kernels.modSoftmax(params, scratch, group, run, key, keys, lanesOf(rows, group), false);
     if (!probMod) kernels.modAccumulate(params, scratch, group, key, keys, minding);
   });
   if (probMod) {
     for (let group = 0; group < groups; group++) kernels.modNormalize(params, scratch, group);
-    eachTile(call, scratch, task, groups, (group, run, key, keys) => {
+    eachTile(runtime, params, scratch, task, groups, (group, run, key, keys) => {
       modify(scoreMod, group, key, keys);
       kernels.modSoftmax(params, scratch, group, run, key, keys, lanesOf(rows, group), true);
       modify(probMod, group, key, keys);
@@ -86,7 +77,8 @@ function lanesOf(rows: number, group: number): number {
 
 /** Calls `attend` for every tile of a task's plan and group of rows that sees some of its keys; returns whether a key may be masked. */
 function eachTile(
-  { runtime, params }: Modified,
+  runtime: Runtime,
+  params: number,
   scratch: number,
   task: number,
   groups: number,
