@@ -98,6 +98,7 @@ class Builder {
   #runs = new Int32Array(256);
   #length = 0;
   readonly #parts: Uint8Array[] = [];
+  readonly #places = new Map<number, { offset: number; words: Int32Array }>();
   #bytes = 0;
 
   constructor(blocks: number) {
@@ -105,13 +106,23 @@ class Builder {
   }
 
   add(runs: readonly PlannedRun[]): void {
-    for (const { start, end, kind, data } of runs) {
-      this.#push(start, end, kind, this.#bytes);
-      if (!data) continue;
-      this.#parts.push(data);
-      this.#bytes += data.length;
-    }
+    for (const { start, end, kind, data } of runs) this.#push(start, end, kind, data ? this.#place(data) : 0);
     this.#close();
+  }
+
+  /** Where data lies: runs of equal bounds, as patterns of blocks have many, share them. */
+  #place(data: Uint8Array): number {
+    const offset = this.#bytes;
+    const words = new Int32Array(data.buffer, data.byteOffset, data.length / 4);
+    let hash = data.length;
+    for (const word of words) hash = (Math.imul(hash, 31) + word) | 0;
+    const same = this.#places.get(hash);
+    if (same && same.words.length === words.length && words.every((word, at) => word === same.words[at]))
+      return same.offset;
+    this.#places.set(hash, { offset, words });
+    this.#parts.push(data);
+    this.#bytes += data.length;
+    return offset;
   }
 
   /** The runs of the block before: those in its window are `keys` further, the others stay. */
