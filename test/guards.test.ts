@@ -5,9 +5,11 @@ import {
   attentionState,
   attentionWeights,
   CrossAttention,
+  everyScore,
   favorFeatures,
   type Layer,
   type LinearAttentionOptions,
+  LongformerAttention,
   layerNorm,
   linear,
   linearAttentionState,
@@ -133,6 +135,29 @@ describe.each(testBuilds)('%s', (build) => {
     guarded((make) => {
       const [q, k, v, bias] = [make(1, 2, 9, 6), make(1, 2, 131, 6), make(1, 2, 131, 7), make(2, 9, 131)];
       return [scaledDotProductAttention(q, k, v, { bias, causal: true })];
+    });
+  });
+
+  it('sparse attention, and scores and weights that the caller changes', () => {
+    const longformer = masks.longformer({ window: 3, dilation: 2, globalTokens: [1, 66] });
+    for (const mask of [longformer, masks.bigBird({ blockSize: 8 }), masks.documents([0, 3, 70, 131])])
+      attention(131, 131, 6, 5, { mask });
+    const [scoreMod, probMod] = [everyScore((score) => score + 1), everyScore((weight) => weight / 2)];
+    for (const queries of LENGTHS) {
+      for (const mods of [{ scoreMod }, { probMod }, { scoreMod, probMod, mask: masks.slidingWindow(9, 9) }]) {
+        guarded((make) => {
+          const [q, k, v] = [make(1, 2, queries, 59), make(1, 1, 131, 59), make(1, 1, 131, 7)];
+          const { output, lse } = attentionState(q, k, v, mods);
+          return [output, lse];
+        });
+      }
+    }
+    guarded((make) => {
+      const layer = new LongformerAttention(runtime, { embedDim: 6, heads: 2, window: 4 });
+      layer.load(Object.fromEntries(Object.entries(layer.shapes).map(([name, shape]) => [name, make(...shape)])));
+      const output = layer.forward(make(2, 70, 6), { globalTokens: [0, 69] });
+      layer.dispose();
+      return [output];
     });
   });
 

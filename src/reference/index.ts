@@ -12,6 +12,8 @@ export * from './kvCache.ts';
 export * from './latent.ts';
 export * from './linear.ts';
 export * from './linearAttention.ts';
+export * from './longformer.ts';
+export * from './masks.ts';
 export * from './multiHead.ts';
 export * from './norm.ts';
 export * from './patchEmbedding.ts';
