@@ -25,6 +25,9 @@ const stateDict = {};
 /** By file and the first word that tells an example from the others of its file. */
 const data: Record<string, () => Record<string, unknown>> = {
   'attention/scaledDotProduct.ts: const output = scaledDotProductAttention': () => heads(20, 8),
+  'attention/async.ts: const controller': () => heads(20, 8),
+  'attention/masks/longformer.ts: const mask': () => heads(20, 8),
+  'attention/modify.ts: const scoreMod': () => heads(20, 8),
   'attention/linearAttention.ts: const output = linearAttention': () => heads(20, 8),
   'attention/linearAttention.ts: let { output, state }': () => {
     const [q, k, v] = Object.values(heads(1, 8));
@@ -43,6 +46,7 @@ const data: Record<string, () => Record<string, unknown>> = {
   'layers/gated.ts: const attention': () => ({ x: tensor(2, 9, 256), mask: visible(2, 9), bias: tensor(1, 8, 9, 9) }),
   'layers/differential.ts: const attention': () => ({ x: tensor(1, 9, 512) }),
   'layers/crossAttention.ts: const attention': () => ({ tokens: tensor(1, 16, 320), prompt: tensor(1, 7, 768) }),
+  'layers/longformer.ts: const attention': () => ({ hidden: tensor(1, 9, 768) }),
   'layers/multiHead.ts: const attention': () => ({ x: tensor(1, 9, 512) }),
   'layers/msa.ts: const row': () => ({ msa: tensor(3, 9, 256), pair: tensor(9, 9, 128), mask: visible(3, 9) }),
   'layers/msa.ts: const column': () => ({ msa: tensor(3, 9, 256), mask: visible(3, 9) }),

@@ -21,7 +21,13 @@ export type TileMod = (values: Float32Array, tile: Readonly<ScoreTile>) => void;
 /** The new value of one score or weight, as FlexAttention's `score_mod`. */
 export type PairMod = (value: number, batch: number, head: number, query: number, key: number) => number;
 
-/** A function of single scores as one of tiles. */
+/**
+ * A function of single scores as one of tiles.
+ *
+ * @example
+ * const scoreMod = everyScore((score, batch, head, i, j) => score - Math.abs(i - j) / 2 ** head);
+ * const output = scaledDotProductAttention(query, key, value, { scoreMod, maskMod: (batch, head, i, j) => j <= i });
+ */
 export function everyScore(change: PairMod): TileMod {
   return (values, { batch, head, query, key, queries, keys }) => {
     for (let j = 0; j < keys; j++) {

@@ -17,6 +17,11 @@ const known = new Set(['window', 'dilation', 'globalTokens']);
 /**
  * Longformer's pattern: key `j` is visible iff `|p − j|` is a multiple of `dilation` and at most `window · dilation`, or if position `p` or
  * key `j` is global. A key that is both in the window and global counts once. Source: Beltagy, Peters & Cohan 2020, section 3.1.
+ *
+ * @example
+ * const mask = masks.longformer({ window: 256, globalTokens: [0] });
+ * const output = scaledDotProductAttention(query, key, value, { mask });
+ * mask.plan({ heads: 4, queries: 20, keys: 20 }).share;
  */
 export function longformer(options: LongformerOptions): AttentionMask {
   return patternOf('longformer', options, true);
