@@ -1,9 +1,22 @@
+import { writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { createRuntime, type Runtime } from 'wasm-attention';
 import * as bert from './bert.ts';
+import * as vit from './vit.ts';
 
 const examples: Record<string, (runtime: Runtime) => string[]> = {
   bert: (runtime) => bert.report(bert.bert(runtime)),
+  vit(runtime) {
+    const result = vit.vit(runtime);
+    return [...vit.report(result), picture('vit.svg', vit.vitSvg(result))];
+  },
 };
+
+/** Writes a picture where the command was given: npm runs scripts in the package's folder and keeps the user's in INIT_CWD. */
+function picture(file: string, svg: string): string {
+  writeFileSync(resolve(process.env.INIT_CWD ?? '.', file), svg);
+  return `Drawn in ${file}.`;
+}
 
 const [name] = process.argv.slice(2);
 if (!Object.hasOwn(examples, name)) {
