@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { createRuntime, type Runtime } from 'wasm-attention';
+import * as alphafold from './alphafold.ts';
 import * as bert from './bert.ts';
 import * as vit from './vit.ts';
 
@@ -10,6 +11,7 @@ const examples: Record<string, (runtime: Runtime) => string[]> = {
     const result = vit.vit(runtime);
     return [...vit.report(result), picture('vit.svg', vit.vitSvg(result))];
   },
+  alphafold: (runtime) => alphafold.report(alphafold.alphafold(runtime)),
 };
 
 /** Writes a picture where the command was given: npm runs scripts in the package's folder and keeps the user's in INIT_CWD. */
