@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { createRuntime, type Runtime } from 'wasm-attention';
 import * as alphafold from './alphafold.ts';
 import * as bert from './bert.ts';
+import * as diffusion from './diffusion.ts';
 import * as vit from './vit.ts';
 
 const examples: Record<string, (runtime: Runtime) => string[]> = {
@@ -12,6 +13,7 @@ const examples: Record<string, (runtime: Runtime) => string[]> = {
     return [...vit.report(result), picture('vit.svg', vit.vitSvg(result))];
   },
   alphafold: (runtime) => alphafold.report(alphafold.alphafold(runtime)),
+  diffusion: (runtime) => diffusion.report(diffusion.diffusion(runtime)),
 };
 
 /** Writes a picture where the command was given: npm runs scripts in the package's folder and keeps the user's in INIT_CWD. */

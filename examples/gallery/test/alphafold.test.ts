@@ -8,6 +8,6 @@ it.each(['simd', 'relaxed'] as const)('%s: rows permute, pairs steer, padding do
   expect(permuted).toBeLessThanOrEqual(5e-6);
   expect(pairEffect).toBeGreaterThan(0.1);
   expect(alikeEffect).toBeLessThanOrEqual(5e-6);
-  // Tasks that meet NaN are computed again, without fused multiply-adds.
+  // A masked task that meets NaN is computed again with care, which in the relaxed build rounds otherwise.
   expect(leaked).toBeLessThanOrEqual(1e-6);
 });
