@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { createRuntime, type Runtime } from 'wasm-attention';
 import * as alphafold from './alphafold.ts';
 import * as bert from './bert.ts';
+import * as decode from './decode.ts';
 import * as diffusion from './diffusion.ts';
 import * as vit from './vit.ts';
 
@@ -14,6 +15,7 @@ const examples: Record<string, (runtime: Runtime) => string[]> = {
   },
   alphafold: (runtime) => alphafold.report(alphafold.alphafold(runtime)),
   diffusion: (runtime) => diffusion.report(diffusion.diffusion(runtime)),
+  decode: (runtime) => decode.report(decode.decode(runtime)),
 };
 
 /** Writes a picture where the command was given: npm runs scripts in the package's folder and keeps the user's in INIT_CWD. */
