@@ -5,6 +5,7 @@ import * as alphafold from './alphafold.ts';
 import * as bert from './bert.ts';
 import * as decode from './decode.ts';
 import * as diffusion from './diffusion.ts';
+import * as longDocument from './longDocument.ts';
 import * as packed from './packed.ts';
 import * as vit from './vit.ts';
 
@@ -18,6 +19,8 @@ const examples: Record<string, (runtime: Runtime) => string[]> = {
   diffusion: (runtime) => diffusion.report(diffusion.diffusion(runtime)),
   decode: (runtime) => decode.report(decode.decode(runtime)),
   packed: (runtime) => packed.report(packed.packed(runtime)),
+  longformer: (runtime) => longDocument.report(longDocument.longDocument(runtime, 'longformer')),
+  bigbird: (runtime) => longDocument.report(longDocument.longDocument(runtime, 'bigbird')),
 };
 
 /** Writes a picture where the command was given: npm runs scripts in the package's folder and keeps the user's in INIT_CWD. */
