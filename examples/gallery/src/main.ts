@@ -31,7 +31,9 @@ function picture(file: string, svg: string): string {
 
 const [name] = process.argv.slice(2);
 if (!Object.hasOwn(examples, name)) {
-  console.error(`There is no example "${name}". There are ${Object.keys(examples).join(', ')}.`);
+  console.error(
+    `${name ? `There is no example "${name}"` : 'Name an example'}. There are ${Object.keys(examples).join(', ')}.`,
+  );
   process.exit(2);
 }
 using runtime = await createRuntime({ threads: 'auto' });
