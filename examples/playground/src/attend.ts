@@ -59,14 +59,13 @@ export const views: View[] = Array.from({ length: LAYERS }, (_, layer): View[] =
   { layer, head: 'mean' },
 ]).flat();
 
-/** One [tokens, tokens] matrix out of a layer's. */
+/** One [tokens, tokens] matrix out of a layer's; the mean of scores is over the heads in which a pair is visible. */
 export function matrixOf(layers: readonly Float32Array[], { layer, head }: View): Float32Array {
   const all = layers[layer];
   const size = all.length / HEADS;
   if (head !== 'mean') return all.subarray(head * size, (head + 1) * size);
   return Float32Array.from({ length: size }, (_, at) => {
-    let sum = 0;
-    for (let h = 0; h < HEADS; h++) sum += all[h * size + at];
-    return sum / HEADS;
+    const visible = Array.from({ length: HEADS }, (_, h) => all[h * size + at]).filter(Number.isFinite);
+    return visible.length > 0 ? visible.reduce((sum, value) => sum + value, 0) / visible.length : -Infinity;
   });
 }

@@ -7,14 +7,22 @@ import type { PlanSetting } from './tiles.ts';
 const lengths = [256, 512, 1024, 2048, 4096, 8192];
 const names: MethodName[] = ['naive', 'weights', 'tiles', 'masked'];
 
+const inUnit = (value: number, units: readonly (readonly [size: number, name: string])[]) => {
+  const [size, name] = units.find(([least]) => value >= least) ?? units[units.length - 1];
+  return `${+(value / size).toPrecision(3)} ${name}`;
+};
 const time = (ms: number) =>
-  ms >= 1000
-    ? `${+(ms / 1000).toPrecision(3)} s`
-    : ms >= 1
-      ? `${+ms.toPrecision(3)} ms`
-      : `${+(1000 * ms).toPrecision(3)} µs`;
+  inUnit(ms, [
+    [1000, 's'],
+    [1, 'ms'],
+    [0.001, 'µs'],
+  ]);
 const memory = (bytes: number) =>
-  bytes >= 2 ** 20 ? `${+(bytes / 2 ** 20).toPrecision(3)} MiB` : `${+(bytes / 1024).toPrecision(3)} KiB`;
+  inUnit(bytes, [
+    [2 ** 30, 'GiB'],
+    [2 ** 20, 'MiB'],
+    [2 ** 10, 'KiB'],
+  ]);
 
 /** The section that measures; `setting` tells the mask of the tile plan. */
 export function mountCost(setting: () => PlanSetting): void {
@@ -40,6 +48,7 @@ export function mountCost(setting: () => PlanSetting): void {
       masked: `tiles, mask: ${maskChoices[mask].label}`,
     };
     const points: Point[] = [];
+    const ends: string[] = [];
     let engine = '';
     button.textContent = 'Stop';
     status.textContent = 'Measuring …';
@@ -47,7 +56,8 @@ export function mountCost(setting: () => PlanSetting): void {
     worker.addEventListener('error', ({ message }) => stop(`The worker failed: ${message}`));
     worker.addEventListener('message', ({ data }: MessageEvent<Report>) => {
       if (data.kind === 'engine') engine = engineText(data);
-      if (data.kind === 'done') stop(`Measured with the ${engine}.`);
+      if (data.kind === 'ended') ends.push(` ${labels[data.method]}: not ${data.length} tokens, ${data.why}.`);
+      if (data.kind === 'done') stop(`Measured with the ${engine}.${ends.join('')}`);
       if (data.kind !== 'point') return;
       points.push(data.point);
       status.textContent = `Measuring with the ${engine}: ${labels[data.point.method]}, ${data.point.length} tokens …`;

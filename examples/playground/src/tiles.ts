@@ -10,13 +10,19 @@ const percent = (share: number) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)
 
 export type PlanSetting = { mask: MaskName; tokens: number; size: number };
 
-/** The section that shows what a mask is planned to; `changed` hears of the setting. */
-export function mountTiles(changed: (setting: PlanSetting) => void): void {
+/** The section that shows what a mask is planned to; the result tells its setting. */
+export function mountTiles(): () => PlanSetting {
   const select = byId<HTMLSelectElement>('tile-mask');
   const [length, size] = ['length', 'size'].map((id) => byId<HTMLInputElement>(id));
   const canvas = byId<HTMLCanvasElement>('plan');
   let tiles: Kind[][] = [];
   let cell = 0;
+
+  const setting = (): PlanSetting => ({
+    mask: select.value as MaskName,
+    tokens: 2 ** Number(length.value),
+    size: 2 ** Number(size.value),
+  });
 
   fillMasks(select, plan);
   select.value = 'longformer';
@@ -30,16 +36,11 @@ export function mountTiles(changed: (setting: PlanSetting) => void): void {
   });
 
   function plan(): void {
-    const setting = {
-      mask: select.value as MaskName,
-      tokens: 2 ** Number(length.value),
-      size: 2 ** Number(size.value),
-    };
-    const { mask: name, tokens } = setting;
+    const { mask: name, tokens, size: reach } = setting();
     byId('length-value').textContent = count(tokens);
-    byId('size-value').textContent = count(setting.size);
+    byId('size-value').textContent = count(reach);
     byId('size').closest<HTMLElement>('.field')!.hidden = !maskChoices[name].sized;
-    const mask = maskChoices[name].make(tokens, setting.size);
+    const mask = maskChoices[name].make(tokens, reach);
     const sizes = { queries: tokens, keys: tokens };
     const picture = mask.toString({ ...sizes, width: Math.ceil(tokens / TILE) });
     tiles = picture.split('\n').map((line) => Array.from(line, (character) => kinds[character as keyof typeof kinds]));
@@ -57,7 +58,6 @@ export function mountTiles(changed: (setting: PlanSetting) => void): void {
     );
     canvas.ariaLabel = `Tile plan of ${all} tiles: ${planned.full} full, ${planned.partial} partial, ${planned.skipped} skipped`;
     draw();
-    changed(setting);
   }
 
   function draw(): void {
@@ -75,6 +75,7 @@ export function mountTiles(changed: (setting: PlanSetting) => void): void {
   }
 
   plan();
+  return setting;
 }
 
 function numbers(values: Record<string, string>): HTMLElement[] {

@@ -11,6 +11,7 @@ export type BrowserName = keyof typeof browsers;
 
 export function launch(name: BrowserName): Promise<Browser> {
   const { browser, path, args } = browsers[name];
-  if (!existsSync(path)) throw new Error(`there is no ${path}: apt-get install chromium firefox-esr, or set ${name.toUpperCase()}`);
+  if (!existsSync(path))
+    throw new Error(`there is no ${path}: apt-get install chromium firefox-esr, or set ${name.toUpperCase()}`);
   return puppeteer.launch({ browser, executablePath: path, args: [...args], headless: true });
 }
