@@ -6,7 +6,7 @@ const BASE = 100;
 const query = [0.9, 0.3, 0.2, 0.8, -0.5, 0.7, 0.6, 0.6];
 const key = [0.7, 0.6, 0.7, 0.3, -0.2, 0.9, 0.8, 0.2];
 const FURTHEST = 32;
-const [WIDTH, HEIGHT] = [640, 150];
+const HEIGHT = 150;
 
 /** The section on rotary positions: dials for the pairs, and the dot product over distances. */
 export function mountRotation(runtime: Runtime): void {
@@ -93,16 +93,17 @@ function dial(pair: number) {
 
 /** q·k over the distance; the result moves the mark. */
 function drawDistances(products: readonly number[]): (away: number, dot: number) => void {
+  const width = byId('distances').clientWidth;
   const most = Math.max(...products.map(Math.abs));
-  const across = (away: number) => 8 + ((away + FURTHEST) / (2 * FURTHEST)) * (WIDTH - 16);
+  const across = (away: number) => 8 + ((away + FURTHEST) / (2 * FURTHEST)) * (width - 16);
   const up = (dot: number) => 65 - (dot / most) * 55;
   const mark = svg('circle', { r: 6, class: 'mark tiles' });
   const path = products.map((dot, i) => `${across(i - FURTHEST).toFixed(1)},${up(dot).toFixed(1)}`).join(' ');
   byId('distances').append(
     svg(
       'svg',
-      { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', 'aria-label': 'The dot product over the distance' },
-      svg('line', { x1: 8, x2: WIDTH - 8, y1: 65, y2: 65, class: 'grid' }),
+      { viewBox: `0 0 ${width} ${HEIGHT}`, role: 'img', 'aria-label': 'The dot product over the distance' },
+      svg('line', { x1: 8, x2: width - 8, y1: 65, y2: 65, class: 'grid' }),
       svg('polyline', { points: path, class: 'curve tiles' }),
       mark,
       ...[-32, -16, 0, 16, 32].map((away) =>

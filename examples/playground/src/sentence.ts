@@ -38,6 +38,7 @@ export function mountSentence(runtime: Runtime, onModel: (model: Model) => void)
   canvas.addEventListener('click', (event) => {
     const cell = cellAt(event);
     if (cell) tokens.pin(cell.row);
+    showCell(cell);
   });
   onLook(canvas.parentElement!, showAll);
 
