@@ -68,8 +68,8 @@ export const enum Table {
   words,
 }
 
-/** Rows in one task, in groups of 8 that share the vector lanes; the most keys in a tile (a multiple of 4 and 6); the bounds of a run. */
-export const enum Block { queries = 64, lanes = 8, keys = 120, boundsBytes = 512 }
+/** Rows in one task, in groups of 8 that share the vector lanes; the most keys in a tile (a multiple of 4 and 6); the bounds of a run; `linear` takes up to `fewRows` rows by `features` columns. */
+export const enum Block { queries = 64, lanes = 8, keys = 120, boundsBytes = 512, fewRows = 3, features = 480 }
 
 /**
  * Kernels that compute a job task by task (assembly/pool.ts). A task must not write what a task reads, but its own scratch:
