@@ -3,8 +3,9 @@ import { bytesPerElement, checkDType, checkShape, type DType, sizeOf, wrongKind,
 import { defineDispose } from '../dispose.ts';
 import { Tensor, tensorsIn } from '../tensor.ts';
 import type { Allocator } from './allocator.ts';
+import type { Build } from './builds.ts';
 import { Leaks } from './leaks.ts';
-import type { Build, Kernels } from './load.ts';
+import type { Kernels } from './load.ts';
 import type { Pool } from './pool.ts';
 
 /** What a runtime is made of. */

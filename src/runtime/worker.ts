@@ -1,3 +1,5 @@
+import { builtin } from './node.ts';
+
 export type Thread = { ref(): void; unref(): void; terminate(): unknown };
 
 /** What a worker gets: everything else is in the memory. `thread` 0 is the caller. */
@@ -37,13 +39,6 @@ export const program = `(function () {
   }
 })();
 `;
-
-type NodeProcess = { getBuiltinModule?(name: string): unknown };
-
-/** A module of Node, Bun or Deno. A bundler for browsers would stumble over an import of it. */
-function builtin<T>(name: string): T | undefined {
-  return (globalThis as { process?: NodeProcess }).process?.getBuiltinModule?.(name) as T | undefined;
-}
 
 type WorkerThreads = typeof import('node:worker_threads');
 
