@@ -9,6 +9,6 @@ export { accumulateBytes, accumulateBytesOne, dotsBytes, dotsBytesOne, quantizeO
 export { absorb, correct, read, step, stepGated } from './micro/step';
 export { widenRows } from './micro/widen';
 export { softmax } from './softmax';
-export { angles, rope } from './position';
+export { angles, cos, exp, log, rope, sin } from './position';
 export { combine, merge } from './merge';
 export { copyRows, gate, normalize } from './elementwise';

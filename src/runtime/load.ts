@@ -20,6 +20,10 @@ export type Kernels = {
   finish(maySleep: boolean): number;
   abandon(): void;
   softmax(data: number, rows: number, length: number, sink: number): void;
+  exp(x: number): number;
+  log(x: number): number;
+  sin(x: number): number;
+  cos(x: number): number;
   angles(params: number): void;
   rope(params: number, task: number): void;
   combine(

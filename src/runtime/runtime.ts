@@ -6,6 +6,7 @@ import type { Allocator } from './allocator.ts';
 import type { Build } from './builds.ts';
 import { Leaks } from './leaks.ts';
 import type { Kernels } from './load.ts';
+import { type Elementary, mathOf } from './math.ts';
 import type { Pool } from './pool.ts';
 
 /** What a runtime is made of. */
@@ -41,6 +42,10 @@ export class Runtime {
 
   get kernels(): Kernels {
     return this.#checked('kernels').kernels;
+  }
+
+  get math(): Elementary {
+    return mathOf(this.kernels);
   }
 
   get allocator(): Allocator {
