@@ -26,10 +26,17 @@ export function compileBuild(
       reason = error;
     }
   }
-  const feature = build === 'relaxed' ? 'relaxed SIMD' : '128-bit SIMD';
-  throw new Error(`createRuntime: this engine cannot run the build '${build}': WebAssembly ${feature} is missing`, {
-    cause: reason,
-  });
+  throw new Error(`createRuntime: this engine cannot run the build '${build}': ${whyNot(build)}`, { cause: reason });
+}
+
+function whyNot(build: Build | 'auto'): string {
+  try {
+    // A module of nothing.
+    new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
+  } catch (error) {
+    return `WebAssembly may not be compiled here (a content security policy without 'wasm-unsafe-eval'?): ${error}`;
+  }
+  return `WebAssembly ${build === 'relaxed' ? 'relaxed SIMD' : '128-bit SIMD'} is missing`;
 }
 
 export function compileBytes(bytes: Uint8Array, shared: boolean): WebAssembly.Module {
