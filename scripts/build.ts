@@ -4,7 +4,8 @@ import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { rollup } from 'rollup';
 import { dts } from 'rollup-plugin-dts';
 import { withShared } from '../src/runtime/shared.ts';
-import { program } from '../src/runtime/worker.ts';
+import { webProgram } from '../src/runtime/worker.ts';
+import { difference } from './difference.ts';
 
 const shipped = ['simd', 'relaxed'];
 const entries = { index: 'src/platforms/inline.ts', reference: 'src/reference/index.ts', onnx: 'src/onnx/index.ts' };
@@ -18,18 +19,11 @@ function kernels(): void {
   mkdirSync('build', { recursive: true });
   for (const target of [...shipped, 'debug'])
     execFileSync('npx', ['--no-install', 'asc', '--target', target], { stdio: 'inherit' });
-  const binaries = shipped.map((target) => readFileSync(`build/${target}.wasm`));
-  writeFileSync('build/kernels.json', JSON.stringify(inTurns(binaries)));
-}
-
-/**
- * Binaries as hexadecimal text, each cut into as many pieces, which take turns. The builds are alike, and so gzip, which looks
- * back 32 KB, finds one in the other: half of what they take in base64, one after the other (measured).
- */
-function inTurns(binaries: Buffer[], count = 12): string[] {
-  const piece = (bytes: Buffer, at: number) =>
-    bytes.toString('hex', Math.floor((bytes.length * at) / count), Math.floor((bytes.length * (at + 1)) / count));
-  return Array.from({ length: count }, (_, at) => binaries.map((bytes) => piece(bytes, at))).flat();
+  const [simd, relaxed] = shipped.map((target) => readFileSync(`build/${target}.wasm`));
+  writeFileSync(
+    'build/kernels.json',
+    JSON.stringify({ simd: simd.toString('hex'), relaxed: difference(simd, relaxed) }),
+  );
 }
 
 /** The package has a budget. Names and lines stay, for stack traces: Node prints the line that threw. */
@@ -76,7 +70,7 @@ async function javascript(): Promise<void> {
   // Unshared: whoever imports a compiled module (an edge platform) has one thread.
   for (const target of shipped)
     writeFileSync(`dist/${target}.wasm`, withShared(readFileSync(`build/${target}.wasm`), false));
-  writeFileSync('dist/worker.js', program);
+  writeFileSync('dist/worker.js', webProgram);
 }
 
 async function declarations(): Promise<void> {

@@ -1,12 +1,32 @@
-import pieces from '../../build/kernels.json' with { type: 'json' };
+import kernels from '../../build/kernels.json' with { type: 'json' };
 import type { Build } from './builds.ts';
 
-/** The builds take turns in the pieces (scripts/build.ts). */
-const order: Build[] = ['simd', 'relaxed'];
+/** Of a binary made of another: new bytes in hexadecimal, then how far on from the last copied byte to copy, and how many. */
+export type Edit = [added: string, skipped: number, copied: number];
 
-/** A build's bytes: inside the JavaScript as text, so that there is no file to find at run time, whatever bundles this package. */
+/**
+ * A build's bytes: inside the JavaScript as text, so that there is no file to find at run time, whatever bundles this package.
+ * Hexadecimal, because gzip makes less of it than of base64; the relaxed build as its few differences from the plain one.
+ */
 export function binary(build: Build): Uint8Array<ArrayBuffer> {
-  return decode(pieces.filter((_, at) => order[at % order.length] === build).join(''));
+  const simd = decode(kernels.simd);
+  return build === 'simd' ? simd : apply(simd, kernels.relaxed as unknown as Edit[]);
+}
+
+function apply(base: Uint8Array, edits: Edit[]): Uint8Array<ArrayBuffer> {
+  const length = edits.reduce((sum, [added, , copied]) => sum + added.length / 2 + copied, 0);
+  const bytes = new Uint8Array(length);
+  let to = 0;
+  let from = 0;
+  for (const [added, skipped, copied] of edits) {
+    bytes.set(decode(added), to);
+    to += added.length / 2;
+    from += skipped;
+    bytes.set(base.subarray(from, from + copied), to);
+    to += copied;
+    from += copied;
+  }
+  return bytes;
 }
 
 type Decoders = {

@@ -1,6 +1,6 @@
 declare module '*/kernels.json' {
-  const pieces: string[];
-  export default pieces;
+  const kernels: { simd: string; relaxed: [string, number, number][] };
+  export default kernels;
 }
 
 declare module '*.wasm' {
