@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { installBrowsers } from './debian.ts';
+import { lint } from './lint.ts';
 import { places } from './places/index.ts';
 import { prepare } from './project.ts';
 import { compareDigests, problemsOf, type Row, remarks, table } from './report.ts';
@@ -30,10 +31,10 @@ async function rowOf(place: Row['place']): Promise<Row> {
 if (values.list) console.log(chosen.map(({ name }) => name).join('\n'));
 else {
   installBrowsers(chosen);
-  await prepare();
+  const complaints = await lint(await prepare());
   const rows: Row[] = [];
   for (const place of chosen) rows.push(await rowOf(place));
   compareDigests(rows);
-  console.log(`${table(rows)}\n${remarks(rows)}`);
-  process.exit(rows.some(({ problems }) => problems.length > 0) ? 1 : 0);
+  console.log([table(rows), remarks(rows), ...complaints].join('\n'));
+  process.exit(complaints.length > 0 || rows.some(({ problems }) => problems.length > 0) ? 1 : 0);
 }

@@ -12,6 +12,10 @@ export const installed = (name: string) => fileURLToPath(new URL(`node_modules/$
 const programs = {
   'entry.mjs': `import { suite } from './suite.js';\nsuite().then((result) => console.log(JSON.stringify(result)));\n`,
   'entry.cjs': `require('./suite.cjs').suite().then((result) => console.log(JSON.stringify(result)));\n`,
+  'module.mjs': `import { suite } from './suite.js';
+const module = import.meta.resolve('wasm-attention/simd.wasm');
+suite({ module }).then((result) => console.log(JSON.stringify(result)));
+`,
   // Of a page, a worker and a service worker: the address says whose result it is.
   'page.js': `import { suite } from './suite.js';
 const post = (result) => fetch('/result' + location.search, { method: 'POST', body: JSON.stringify(result) });
@@ -26,14 +30,14 @@ addEventListener('fetch', (event) => event.respondWith(suite().then((result) => 
 };
 
 /** Packs the package, installs the tarball into the project and writes the programs there. */
-export async function prepare(): Promise<void> {
+export async function prepare(): Promise<string> {
   rmSync(project, { recursive: true, force: true });
   mkdirSync(project);
   const pack = execFileSync('npm', ['pack', '--silent', '--pack-destination', project], {
     cwd: root,
     encoding: 'utf8',
   });
-  const tarball = pack.trim().split('\n').at(-1);
+  const tarball = pack.trim().split('\n').at(-1)!;
   writeFileSync(inProject('package.json'), JSON.stringify({ name: 'project', private: true, type: 'module' }));
   execFileSync('npm', ['install', '--silent', '--no-audit', '--no-fund', `./${tarball}`], { cwd: project });
   // Bundlers would go on to those of the folders above, whose paths lead into src/.
@@ -42,6 +46,7 @@ export async function prepare(): Promise<void> {
   const suite = fileURLToPath(new URL('suite.ts', import.meta.url));
   await build({ entryPoints: [suite], outfile: inProject('suite.js'), format: 'esm' });
   await build({ entryPoints: [suite], outfile: inProject('suite.cjs'), format: 'cjs' });
+  return inProject(tarball);
 }
 
 /** A folder of the project with the suite and some of the programs. */

@@ -137,7 +137,7 @@ async function runtimeOf(options: RuntimeOptions): Promise<Runtime> {
 
 export async function suite(options: RuntimeOptions = {}): Promise<Result> {
   const began = performance.now();
-  const alone = await createRuntime();
+  const alone = await createRuntime(options);
   const small = alone.tensor(
     [1, 1, 4, 4],
     Array.from({ length: 16 }, (_, i) => i / 16),

@@ -46,6 +46,7 @@ type Page = {
   make(): Promise<string>;
   headers?: Headers;
   threads?: number;
+  build?: Place['build'];
 };
 
 const html = (head: string) => `<!doctype html>\n<meta charset="utf-8">\n<title>page</title>\n${head}\n`;
@@ -62,6 +63,12 @@ async function workerPage(name: string, starts: string): Promise<string> {
   await build({ entryPoints: [inProject('page.js')], bundle: true, outfile: `${folder}/thread.js`, format: 'iife' });
   return `${name}/index.html`;
 }
+
+const ownWorker = `import { suite } from './suite.js';
+const createWorker = () => new Worker(new URL('wasm-attention/worker', import.meta.url), { type: 'module' });
+const post = (result) => fetch('/result' + location.search, { method: 'POST', body: JSON.stringify(result) });
+suite({ createWorker }).then(post, (error) => post({ error: String(error.stack) }));
+`;
 
 const importMap = {
   imports: {
@@ -81,33 +88,37 @@ const pages: Page[] = [
     },
   },
   { name: 'not isolated', make: () => bundle('esbuild'), headers: {}, threads: 1 },
+  {
+    name: 'own module',
+    make: async () => {
+      const folder = folderOf('own-module', {
+        'index.html': html(script),
+        'main.js': `globalThis.suiteOptions = { module: '/node_modules/wasm-attention/dist/simd.wasm' };
+import('./page.js');
+`,
+      });
+      await build({ entryPoints: [`${folder}/main.js`], bundle: true, outfile: `${folder}/app.js`, format: 'esm' });
+      return 'own-module/index.html';
+    },
+    build: 'simd',
+  },
   { name: 'Web Worker', make: () => workerPage('worker', "new Worker('thread.js' + location.search);") },
   {
     name: 'service worker',
     make: () => workerPage('service-worker', "navigator.serviceWorker.register('thread.js' + location.search);"),
     threads: 1,
   },
-  {
-    name: 'strict CSP, own worker',
-    make: async () => {
-      const folder = folderOf('csp', {
-        'index.html': html(script),
-        'main.js': `const address = '/node_modules/wasm-attention/dist/worker.js' + location.search;
-globalThis.suiteOptions = { createWorker: () => new Worker(address) };
-import('./page.js');
-`,
-      });
-      await build({ entryPoints: [`${folder}/main.js`], bundle: true, outfile: `${folder}/app.js`, format: 'esm' });
-      return 'csp/index.html';
-    },
+  ...['Vite', 'webpack'].map((bundler) => ({
+    name: `strict CSP, own worker (${bundler})`,
+    make: () => bundle(bundler, `csp-${bundler}`, { 'page.js': ownWorker }),
     headers: policy,
-  },
+  })),
   { name: 'strict CSP', make: () => bundle('esbuild'), headers: policy, threads: 1 },
 ];
 
 const place = (browser: Browser, page: Page): Place => ({
   name: `${browser.name}, ${page.name}`,
-  build: browser.build,
+  build: page.build ?? browser.build,
   threads: Math.min(browser.threads, page.threads ?? browser.threads),
   get missing() {
     return existsSync(browser.program) ? undefined : browser.program;

@@ -69,16 +69,16 @@ const make: Record<string, (folder: string) => Promise<unknown>> = {
 export const bundlers = Object.keys(make);
 const made = new Map<string, Promise<string>>();
 
-/** Bundles the suite once, for every browser; returns the page's address in the project. */
-export function bundle(name: string): Promise<string> {
-  const path = made.get(name) ?? bundleNow(name);
-  made.set(name, path);
+/** Bundles the suite once, for every browser, with these files besides; returns the page's address in the project. */
+export function bundle(bundler: string, folder = bundler, files: Record<string, string> = {}): Promise<string> {
+  const path = made.get(folder) ?? bundleNow(bundler, folder, files);
+  made.set(folder, path);
   return path;
 }
 
-async function bundleNow(name: string): Promise<string> {
-  const folder = folderOf(name, { 'index.html': html('./page.js') });
-  await make[name](folder);
-  if (name !== 'Vite' && name !== 'Parcel') writeFileSync(`${folder}/out/index.html`, html('./app.js'));
+async function bundleNow(bundler: string, name: string, files: Record<string, string>): Promise<string> {
+  const folder = folderOf(name, { 'index.html': html('./page.js'), ...files });
+  await make[bundler](folder);
+  if (bundler !== 'Vite' && bundler !== 'Parcel') writeFileSync(`${folder}/out/index.html`, html('./app.js'));
   return `${name}/out/index.html`;
 }

@@ -21,6 +21,8 @@ const deno = installed('@deno/linux-x64-glibc/deno');
 /** Without any permission, as far as it goes: `require` looks for files. */
 const denoRun = ['run', '--no-prompt', '--node-modules-dir=manual'];
 
+const module = inProject('module.mjs');
+
 /** Relaxed SIMD is behind a flag in Node 20. */
 export const processes: Place[] = [
   ...versions.flatMap((version) => {
@@ -34,4 +36,7 @@ export const processes: Place[] = [
   place('Bun, require', bun, [inProject('entry.cjs')]),
   place('Deno, import', deno, [...denoRun, inProject('entry.mjs')]),
   place('Deno, require', deno, [...denoRun, '--allow-read', inProject('entry.cjs')]),
+  place('Node 24, own module', node(24), [module], 'simd'),
+  place('Bun, own module', bun, [module], 'simd'),
+  place('Deno, own module', deno, [...denoRun, '--allow-read', module], 'simd'),
 ];
