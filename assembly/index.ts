@@ -8,6 +8,7 @@ export { adjust } from './micro/adjust';
 export { accumulateBytes, accumulateBytesOne, dotsBytes, dotsBytesOne, quantizeOne, quantizeWeights } from './micro/bytes';
 export { absorb, correct, read, step, stepGated } from './micro/step';
 export { widenRows } from './micro/widen';
+export { modAccumulate, modClose, modMask, modNormalize, modOpen, modScores, modSoftmax, modTile, tileScores } from './modified';
 export { softmax } from './softmax';
 export { angles, cos, exp, log, rope, sin } from './position';
 export { combine, merge } from './merge';

@@ -1,9 +1,19 @@
 // The same on every platform; `createRuntime` is added by src/platforms.
-export { type AppendOptions, KVCache, type KVCacheOptions } from './attention/cache.ts';
+export { type AsyncAttentionOptions, scaledDotProductAttentionAsync } from './attention/async.ts';
+export { KVCache } from './attention/cache.ts';
+export type { AppendOptions, KVCacheOptions } from './attention/cacheOptions.ts';
+export type { CacheDType } from './attention/cacheRows.ts';
 export { favorFeatures, retentionDecay } from './attention/featureMaps.ts';
 export { linearAttention, linearAttentionState } from './attention/linearAttention.ts';
 export type { LinearAttentionOptions } from './attention/linearOptions.ts';
 export { AttentionMask, type MaskContext, masks } from './attention/mask.ts';
+export type { DrawOptions } from './attention/masks/attentionMask.ts';
+export { type BigBirdOptions, bigBirdRandomBlocks } from './attention/masks/bigBird.ts';
+export type { BlockMatrix, BlockSparseOptions } from './attention/masks/blockSparse.ts';
+export type { Predicate } from './attention/masks/given.ts';
+export type { LongformerOptions } from './attention/masks/longformer.ts';
+export type { MaskReport, MaskSizes } from './attention/masks/report.ts';
+export { everyScore, type PairMod, type ScoreTile, type TileMod } from './attention/modify.ts';
 export type { AttentionOptions, Layout } from './attention/options.ts';
 export { attentionState, scaledDotProductAttention } from './attention/scaledDotProduct.ts';
 export { type AttentionState, mergeStates } from './attention/state.ts';
@@ -16,6 +26,11 @@ export { MultiHeadLatentAttention } from './layers/latent.ts';
 export type { LatentAttendOptions, LatentAttentionOptions } from './layers/latentOptions.ts';
 export type { Layer, LoadOptions, StateDict, StateEntry } from './layers/layer.ts';
 export { linear } from './layers/linear.ts';
+export {
+  LongformerAttention,
+  type LongformerAttentionOptions,
+  type LongformerForwardOptions,
+} from './layers/longformer.ts';
 export {
   type MSAAttentionOptions,
   MSAColumnAttention,

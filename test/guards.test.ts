@@ -5,9 +5,11 @@ import {
   attentionState,
   attentionWeights,
   CrossAttention,
+  everyScore,
   favorFeatures,
   type Layer,
   type LinearAttentionOptions,
+  LongformerAttention,
   layerNorm,
   linear,
   linearAttentionState,
@@ -20,7 +22,6 @@ import {
   mergeStates,
   PatchEmbedding,
   RotaryEmbedding,
-  type Runtime,
   relativePositionBias,
   resizePositions,
   rmsNorm,
@@ -29,41 +30,8 @@ import {
   type Tensor,
   TriangleAttention,
 } from 'wasm-attention';
+import { guardBlocks } from './guardBlocks.ts';
 import { count, random, runtimeOf, testBuilds } from './support.ts';
-
-const GUARD = 256;
-
-/**
- * From here on every block of the runtime, scratch and results too, lies between guards and begins as NaN. The guards are
- * checked when a block is freed and by the function that is returned.
- */
-function guardBlocks(runtime: Runtime): () => void {
-  const { allocator } = runtime;
-  const [allocate, free] = [allocator.allocate.bind(allocator), allocator.free.bind(allocator)];
-  const sizes = new Map<number, number>();
-  const bytes = (address: number, size: number) => new Uint8Array(runtime.buffer, address, size);
-  const check = (address: number) => {
-    const before = bytes(address - GUARD, GUARD);
-    const after = bytes(address + sizes.get(address)!, GUARD);
-    if (!before.every((x) => x === 255) || !after.every((x) => x === 255)) {
-      throw new Error(`a kernel wrote outside of a block of ${sizes.get(address)} bytes`);
-    }
-  };
-  allocator.allocate = (size) => {
-    const address = allocate(size + 2 * GUARD) + GUARD;
-    bytes(address - GUARD, size + 2 * GUARD).fill(255);
-    sizes.set(address, size);
-    return address;
-  };
-  allocator.free = (address) => {
-    check(address);
-    sizes.delete(address);
-    free(address - GUARD);
-  };
-  return () => {
-    for (const address of sizes.keys()) check(address);
-  };
-}
 
 type Make = (...shape: number[]) => Tensor;
 
@@ -167,6 +135,29 @@ describe.each(testBuilds)('%s', (build) => {
     guarded((make) => {
       const [q, k, v, bias] = [make(1, 2, 9, 6), make(1, 2, 131, 6), make(1, 2, 131, 7), make(2, 9, 131)];
       return [scaledDotProductAttention(q, k, v, { bias, causal: true })];
+    });
+  });
+
+  it('sparse attention, and scores and weights that the caller changes', () => {
+    const longformer = masks.longformer({ window: 3, dilation: 2, globalTokens: [1, 66] });
+    for (const mask of [longformer, masks.bigBird({ blockSize: 8 }), masks.documents([0, 3, 70, 131])])
+      attention(131, 131, 6, 5, { mask });
+    const [scoreMod, probMod] = [everyScore((score) => score + 1), everyScore((weight) => weight / 2)];
+    for (const queries of LENGTHS) {
+      for (const mods of [{ scoreMod }, { probMod }, { scoreMod, probMod, mask: masks.slidingWindow(9, 9) }]) {
+        guarded((make) => {
+          const [q, k, v] = [make(1, 2, queries, 59), make(1, 1, 131, 59), make(1, 1, 131, 7)];
+          const { output, lse } = attentionState(q, k, v, mods);
+          return [output, lse];
+        });
+      }
+    }
+    guarded((make) => {
+      const layer = new LongformerAttention(runtime, { embedDim: 6, heads: 2, window: 4 });
+      layer.load(Object.fromEntries(Object.entries(layer.shapes).map(([name, shape]) => [name, make(...shape)])));
+      const output = layer.forward(make(2, 70, 6), { globalTokens: [0, 69] });
+      layer.dispose();
+      return [output];
     });
   });
 

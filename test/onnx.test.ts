@@ -2,24 +2,32 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createRuntimeSync, type Runtime } from 'wasm-attention';
-import { Attention, CausalConvWithState, LinearAttention, type OnnxTensor, RotaryEmbedding } from 'wasm-attention/onnx';
+import {
+  Attention,
+  CausalConvWithState,
+  FlexAttention,
+  LinearAttention,
+  type OnnxTensor,
+  RotaryEmbedding,
+} from 'wasm-attention/onnx';
 import { builds } from './support.ts';
 
 // The node test cases of onnx/onnx, one JSON file a case: { op, attributes, inputs, outputs }, data in base64.
 const folder = process.env.ONNX_CASES;
-const tolerance: Record<string, number> = { float32: 1e-5, float16: 2e-3, bfloat16: 1e-2 };
+const tolerance: Record<string, number> = { float32: 1e-5, float64: 1e-5, float16: 2e-3, bfloat16: 1e-2 };
 
 type Named = Omit<OnnxTensor, 'data'> & { name: string; data: string };
 type Case = {
   name: string;
   op: string;
-  attributes: Record<string, number | string>;
+  attributes: Record<string, unknown>;
   inputs: (Named | null)[];
   outputs: (Named | null)[];
 };
 
 const arrays = {
   float32: Float32Array,
+  float64: Float64Array,
   float16: Uint16Array,
   bfloat16: Uint16Array,
   bool: Uint8Array,
@@ -27,6 +35,7 @@ const arrays = {
 };
 const operands: Record<string, string[]> = {
   Attention: ['Q', 'K', 'V', 'attn_mask', 'past_key', 'past_value', 'nonpad_kv_seqlen'],
+  FlexAttention: ['Q', 'K', 'V'],
   RotaryEmbedding: ['X', 'cos_cache', 'sin_cache', 'position_ids'],
   LinearAttention: ['query', 'key', 'value', 'past_state', 'decay', 'beta'],
   CausalConvWithState: ['input', 'weight', 'bias', 'past_state'],
@@ -34,7 +43,13 @@ const operands: Record<string, string[]> = {
 
 // biome-ignore lint/suspicious/noExplicitAny: inputs and attributes are what the case says
 type Operator = (runtime: Runtime, inputs: any, attributes: any) => Record<string, OnnxTensor | undefined>;
-const operators: Record<string, Operator> = { Attention, RotaryEmbedding, LinearAttention, CausalConvWithState };
+const operators: Record<string, Operator> = {
+  Attention,
+  FlexAttention,
+  RotaryEmbedding,
+  LinearAttention,
+  CausalConvWithState,
+};
 
 function decode({ dtype, shape, data }: Named): OnnxTensor {
   const bytes = new Uint8Array(Buffer.from(data, 'base64'));
@@ -48,7 +63,9 @@ function numbers({ dtype, data }: OnnxTensor): number[] {
     if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
     return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
   };
-  return Array.from(data as Float32Array, (value) => (dtype === 'float32' ? value : bits(value)));
+  return Array.from(data as Float32Array, (value) =>
+    dtype.startsWith('float') && dtype !== 'float16' ? value : bits(value),
+  );
 }
 
 function load(directory: string): Case[] {

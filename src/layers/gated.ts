@@ -1,4 +1,4 @@
-import { broadcastStrides } from '../attention/mask.ts';
+import { broadcastStrides } from '../attention/broadcast.ts';
 import { scaledDotProductAttention } from '../attention/scaledDotProduct.ts';
 import { checkInteger, checkOptions, checkSameShape, checkTensor } from '../check.ts';
 import type { Runtime } from '../runtime/runtime.ts';

@@ -1,4 +1,4 @@
-import { checkKeyLengths } from '../attention/mask.ts';
+import { checkKeyLengths } from '../attention/masks/given.ts';
 import { scaledDotProductAttention } from '../attention/scaledDotProduct.ts';
 import { checkFinite, checkInteger, checkOptions, checkPositive, checkSameShape, checkTensor } from '../check.ts';
 import { RotaryEmbedding } from '../position/rope.ts';

@@ -3,17 +3,18 @@ import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from '../half.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Tensor } from '../tensor.ts';
 
-export type OnnxDType = 'float32' | 'float16' | 'bfloat16' | 'bool' | 'int64';
+export type OnnxDType = 'float32' | 'float64' | 'float16' | 'bfloat16' | 'bool' | 'int64';
 
 /** A tensor as ONNX stores it, in C order; float16 and bfloat16 are their bits in a Uint16Array, bool is a Uint8Array. */
 export type OnnxTensor = {
   dtype: OnnxDType;
   shape: readonly number[];
-  data: Float32Array | Uint16Array | Uint8Array | BigInt64Array;
+  data: Float32Array | Float64Array | Uint16Array | Uint8Array | BigInt64Array;
 };
 
 const arrays = {
   float32: Float32Array,
+  float64: Float64Array,
   float16: Uint16Array,
   bfloat16: Uint16Array,
   bool: Uint8Array,
@@ -41,6 +42,7 @@ export function toFloat32({ dtype, data }: OnnxTensor): Float32Array {
 /** Float32 values in one of ONNX's float types. */
 export function fromFloat32(dtype: OnnxDType, shape: readonly number[], values: Float32Array): OnnxTensor {
   if (dtype === 'float32') return { dtype, shape, data: values };
+  if (dtype === 'float64') return { dtype, shape, data: Float64Array.from(values) };
   return { dtype, shape, data: Uint16Array.from(values, dtype === 'float16' ? toFloat16 : toBfloat16) };
 }
 

@@ -56,11 +56,13 @@ const applyOptions = new Set(['offset', 'positions', 'role', 'layout', 'output']
  * @throws RangeError where `rotaryDim` is odd or greater than `headDim`, or the sections of `axes` are not `rotaryDim/2`
  * @example
  * new RotaryEmbedding(runtime, { headDim: 64 }).apply(query, { offset: 10 });
- * const qwen = new RotaryEmbedding(runtime, { headDim: 128, base: 1e6, axes: { sections: [16, 24, 24] } });
- * qwen.apply(query, { positions: [...times, ...rows, ...columns] });
- * const image = new RotaryEmbedding(runtime, {
- *   headDim: 64, base: 100, style: 'interleaved', axes: { sections: [16, 16], arrangement: 'axial' },
- * });
+ * @example
+ * const rotary = new RotaryEmbedding(runtime, { headDim: 128, base: 1e6, axes: { sections: [16, 24, 24] } });
+ * rotary.apply(query, { positions: [...times, ...rows, ...columns] });
+ * @example
+ * const axes = { sections: [16, 16], arrangement: 'axial' };
+ * const rotary = new RotaryEmbedding(runtime, { headDim: 64, base: 100, style: 'interleaved', axes });
+ * rotary.apply(query, { positions: [...rows, ...columns] });
  */
 export class RotaryEmbedding {
   readonly headDim: number;

@@ -19,6 +19,24 @@ export type Kernels = {
   ): number;
   finish(maySleep: boolean): number;
   abandon(): void;
+  tileScores(scratch: number): number;
+  modOpen(params: number, task: number, scratch: number): number;
+  modTile(params: number, scratch: number, start: number, end: number): number;
+  modScores(params: number, scratch: number, group: number, run: number, start: number, keys: number): number;
+  modSoftmax(
+    params: number,
+    scratch: number,
+    group: number,
+    run: number,
+    key: number,
+    keys: number,
+    lanes: number,
+    final: boolean,
+  ): void;
+  modNormalize(params: number, scratch: number, group: number): void;
+  modMask(params: number, scratch: number, group: number, run: number, key: number, keys: number, lanes: number): void;
+  modAccumulate(params: number, scratch: number, group: number, key: number, keys: number, minding: boolean): void;
+  modClose(params: number, scratch: number, group: number): number;
   softmax(data: number, rows: number, length: number, sink: number): void;
   exp(x: number): number;
   log(x: number): number;

@@ -1,13 +1,15 @@
 import {
+  type AttentionOptions,
   attentionWeights,
   linear,
+  RotaryEmbedding,
   type Runtime,
   scaledDotProductAttention,
   sinusoidalEncoding,
   type Tensor,
 } from 'wasm-attention';
 import { add, layerNorm, mapInPlace, meanOfTokens, normalise, relu } from './elementwise.ts';
-import type { Weight } from './weights.ts';
+import type { Weight } from './manifest.ts';
 
 export const LAYERS = 2;
 export const HEADS = 4;
@@ -19,8 +21,19 @@ type Dense = { weight: Tensor; bias: Tensor };
 type Norm = { scale: Float32Array; bias: Float32Array };
 type Layer = { norm: Norm; qkv: Dense; output: Dense; shortcut?: Dense; ffnNorm: Norm; conv1: Dense; conv2: Dense };
 
-/** Gets the weights of layer `layer`: [batch, heads, queries, keys]; valid during the call. */
-export type AttentionObserver = (layer: number, weights: Tensor) => void;
+/** A call of attention: query and key [batch, tokens, heads, headDim]. */
+export type AttentionCall = { query: Tensor; key: Tensor; options: AttentionOptions };
+
+/** Gets the weights of layer `layer`, [batch, heads, queries, keys], and what they were computed from; valid during the call. */
+export type AttentionObserver = (layer: number, weights: Tensor, call: AttentionCall) => void;
+
+/** What the model was not trained with, to see what it does. */
+export type Experiment = Pick<AttentionOptions, 'mask' | 'alibiSlopes'> & {
+  /** Whether the encoding that the model was trained with is added; default true. */
+  sinusoidal?: boolean;
+  /** Whether queries and keys are turned by their positions; default false. */
+  rotary?: boolean;
+};
 
 /**
  * Universal Sentence Encoder Lite (Cer et al. 2018, arXiv:1803.11175, its Transformer): two pre-norm Transformer
@@ -43,13 +56,13 @@ export class SentenceEncoder {
   }
 
   /** Token ids of each sentence → [sentences, 512], rows of length 1; sentences of any lengths in one call. */
-  embed(sentences: readonly (readonly number[])[], observe?: AttentionObserver): Tensor {
+  embed(sentences: readonly (readonly number[])[], observe?: AttentionObserver, experiment: Experiment = {}): Tensor {
     const ids = sentences.map((sentence) => sentence.slice(0, MAX_TOKENS));
     const lengths = ids.map((sentence) => sentence.length);
     return this.runtime.scope(() => {
-      let x = this.#input(ids, Math.max(1, ...lengths));
+      let x = this.#input(ids, Math.max(1, ...lengths), experiment.sinusoidal ?? true);
       this.#layers.forEach((layer, index) => {
-        x = this.#attention(x, layer, lengths, observe && ((weights) => observe(index, weights)));
+        x = this.#attention(x, layer, lengths, experiment, observe && ((...call) => observe(index, ...call)));
         x = this.#feedForward(x, layer);
       });
       const { weight, bias } = this.#head;
@@ -58,7 +71,7 @@ export class SentenceEncoder {
   }
 
   /** 2·embedding + position: the graph adds the embedding to what its AddTimingSignal, which has added it, returns. */
-  #input(ids: readonly (readonly number[])[], tokens: number): Tensor {
+  #input(ids: readonly (readonly number[])[], tokens: number, sinusoidal: boolean): Tensor {
     const x = this.runtime.zeros([ids.length, tokens, WIDTH]);
     const { data } = x;
     ids.forEach((sentence, b) => {
@@ -67,11 +80,18 @@ export class SentenceEncoder {
         for (let c = 0; c < WIDTH; c++) data[(b * tokens + t) * WIDTH + c] = 2 * row[c];
       });
     });
+    if (!sinusoidal) return x;
     return add(x, sinusoidalEncoding(this.runtime, { length: tokens, dim: WIDTH, layout: 'concatenated' }));
   }
 
   /** `x + MultiHead(LayerNorm(x))`; where the width changes, a linear map takes the place of the first `x`. */
-  #attention(x: Tensor, layer: Layer, keyLengths: number[], observe?: (weights: Tensor) => void): Tensor {
+  #attention(
+    x: Tensor,
+    layer: Layer,
+    keyLengths: number[],
+    { mask, alibiSlopes, rotary }: Experiment,
+    observe?: (weights: Tensor, call: AttentionCall) => void,
+  ): Tensor {
     const { norm, qkv, output, shortcut } = layer;
     const [batch, tokens, width] = x.shape;
     const normed = layerNorm(x, norm.scale, norm.bias);
@@ -83,8 +103,12 @@ export class SentenceEncoder {
         width / HEADS,
       ]),
     );
-    const options = { layout: 'bshd', keyLengths } as const;
-    observe?.(attentionWeights(query, key, options));
+    if (rotary) {
+      const rotation = new RotaryEmbedding(this.runtime, { headDim: width / HEADS });
+      for (const turned of [query, key]) rotation.apply(turned, { layout: 'bshd' });
+    }
+    const options = { layout: 'bshd', keyLengths, queryOffset: 0, mask, alibiSlopes } as const;
+    observe?.(attentionWeights(query, key, options), { query, key, options });
     const heads = scaledDotProductAttention(query, key, value, options).view(x.shape);
     return add(linear(heads, output.weight, output.bias), shortcut ? linear(x, shortcut.weight, shortcut.bias) : x);
   }

@@ -1,36 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Tokenizer } from '@huggingface/tokenizers';
+import { type Tokenize, unigramTokenizer } from './vocabulary.ts';
 import { modelFolder } from './weights.ts';
 
-/** Vocabulary entries that stand for no text: unknown, sentence begin and end, and three that the model leaves free. */
-const RESERVED = 6;
+export type { Tokenize } from './vocabulary.ts';
 
-/** The ids of a text's tokens and the pieces that they stand for; ▁ is a space. */
-export type Tokenize = (text: string) => { ids: number[]; tokens: string[] };
-
-/** The model's SentencePiece unigram tokenizer, with NFKC and single spaces, as SentencePiece normalises. */
-export function createTokenizer(folder = modelFolder): Tokenize {
-  const vocabulary: [string, number][] = JSON.parse(readFileSync(join(folder, 'vocab.json'), 'utf8'));
-  // A reserved piece is spelt with a space, which no text has once spaces are ▁: a typed "<s>" stays text.
-  const vocab = vocabulary.map(([piece, score], id) => (id > 0 && id < RESERVED ? [` ${piece}`, 0] : [piece, score]));
-  const tokenizer = new Tokenizer(
-    {
-      normalizer: {
-        type: 'Sequence',
-        normalizers: [
-          { type: 'NFKC' },
-          { type: 'Replace', pattern: { Regex: '\\s+' }, content: ' ' },
-          { type: 'Strip', strip_left: true, strip_right: true },
-        ],
-      },
-      pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always' },
-      model: { type: 'Unigram', vocab, unk_id: 0 },
-      post_processor: null,
-      decoder: null,
-      added_tokens: [],
-    },
-    {},
-  );
-  return (text) => tokenizer.encode(text);
-}
+/** The tokenizer of the model in a folder. */
+export const createTokenizer = (folder = modelFolder): Tokenize =>
+  unigramTokenizer(JSON.parse(readFileSync(join(folder, 'vocab.json'), 'utf8')));
