@@ -10,6 +10,6 @@ export { absorb, correct, read, step, stepGated } from './micro/step';
 export { widenRows } from './micro/widen';
 export { modAccumulate, modClose, modMask, modNormalize, modOpen, modScores, modSoftmax, modTile, tileScores } from './modified';
 export { softmax } from './softmax';
-export { angles, rope } from './position';
+export { angles, cos, exp, log, rope, sin } from './position';
 export { combine, merge } from './merge';
 export { copyRows, gate, normalize } from './elementwise';

@@ -2,6 +2,23 @@ import { Rope, Table } from './params';
 import { rotate } from './micro/rotate';
 import { pointer, word } from './simd/lanes';
 
+/** Functions whose last bit differs between the engines' own. */
+export function exp(x: f64): f64 {
+  return NativeMath.exp(x);
+}
+
+export function log(x: f64): f64 {
+  return NativeMath.log(x);
+}
+
+export function sin(x: f64): f64 {
+  return NativeMath.sin(x);
+}
+
+export function cos(x: f64): f64 {
+  return NativeMath.cos(x);
+}
+
 /** sin and cos of position · frequency, computed in float64 and rounded once, times `scale`; a column's position is that of its axis. */
 export function angles(params: usize): void {
   const sin = pointer(params, Table.sin), cos = pointer(params, Table.cos);

@@ -1,3 +1,4 @@
+// The same on every platform; `createRuntime` is added by src/platforms.
 export { type AsyncAttentionOptions, scaledDotProductAttentionAsync } from './attention/async.ts';
 export { KVCache } from './attention/cache.ts';
 export type { AppendOptions, KVCacheOptions } from './attention/cacheOptions.ts';
@@ -51,8 +52,10 @@ export type { Cosformer, FavorFeatures, FavorOptions, FeatureMap } from './refer
 export type { UpdateRule } from './reference/linearAttention.ts';
 export type { XPosOptions } from './reference/rope.ts';
 export type { RotaryAxes, RotaryScaling } from './reference/rotaryFrequencies.ts';
-export { createRuntime, createRuntimeSync, type RuntimeOptions } from './runtime/create.ts';
-export type { Build, ModuleSource } from './runtime/load.ts';
+export type { Build } from './runtime/builds.ts';
+export type { RuntimeOptions } from './runtime/create.ts';
+export type { ModuleSource } from './runtime/load.ts';
 export type { Runtime } from './runtime/runtime.ts';
+export type { WebWorker } from './runtime/worker.ts';
 export { readSafetensors, type SafeTensor } from './safetensors.ts';
 export { Tensor, type TensorData } from './tensor.ts';

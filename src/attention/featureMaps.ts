@@ -90,7 +90,13 @@ export function checkFeatureMap(where: string, map: FeatureMap, headDim: number,
   }
 }
 
-export function kernelMap(map: FeatureMap, headDim: number, length: number, scale: number): KernelMap {
+export function kernelMap(
+  map: FeatureMap,
+  headDim: number,
+  length: number,
+  scale: number,
+  math: Pick<Math, 'cos' | 'sin'>,
+): KernelMap {
   const plain = { features: headDim, data: new Float32Array(0), halfNorm: 0, clamps: false };
   if (map === 'identity') return { ...plain, kind: Kind.identity };
   if (map === 'elu') return { ...plain, kind: Kind.elu };
@@ -104,8 +110,8 @@ export function kernelMap(map: FeatureMap, headDim: number, length: number, scal
   const data = new Float32Array(2 * length);
   for (let i = 0; i < length; i++) {
     const angle = ((Math.PI / 2) * (i + 1 + offset)) / maxLength;
-    data[2 * i] = Math.cos(angle);
-    data[2 * i + 1] = Math.sin(angle);
+    data[2 * i] = math.cos(angle);
+    data[2 * i + 1] = math.sin(angle);
   }
   return { kind: Kind.cosformer, features: 2 * headDim, data, halfNorm: 0, clamps: true };
 }

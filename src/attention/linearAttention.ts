@@ -73,7 +73,7 @@ export function linearAttentionState(
 function launch(problem: LinearProblem, output: Tensor, state: Tensor | undefined): void {
   const { runtime, batch, heads, kvHeads, queries, keys, headDim, valueDim, layout, map } = problem;
   const { decay, beta, keyLengths } = problem;
-  const constants = decay === undefined || decay instanceof Tensor ? [] : Array.from(decay, Math.exp);
+  const constants = decay === undefined || decay instanceof Tensor ? [] : Array.from(decay, (g) => runtime.math.exp(g));
   const parts = [
     new Int32Array(Recurrence.words),
     map.data,

@@ -136,7 +136,7 @@ export function linearProblem(
   if (isFavor) checkPositive(where, 'scale', scale);
   else if (options.scale !== undefined && featureMap !== 'identity')
     throw wrongValue(where, 'scale', `has no part in the feature map ${JSON.stringify(featureMap)}`);
-  const map = kernelMap(featureMap, headDim, length, scale);
+  const map = kernelMap(featureMap, headDim, length, scale, runtime.math);
   if (map.features * (valueDim + 16) > LARGEST_STATE)
     throw wrongValue(where, 'value', `has headDim ${valueDim}, too large for a state of ${map.features} features`);
   checkGates(where, options, sizes, map.features, update, layout, runtime);

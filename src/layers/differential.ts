@@ -86,7 +86,7 @@ export class DifferentialAttention extends Layer {
     this.#headDim = headDim;
     this.#epsilon = epsilon;
     this.#rope = rotary;
-    this.#lambdaInit = 0.8 - 0.6 * Math.exp(-0.3 * depth);
+    this.#lambdaInit = 0.8 - 0.6 * runtime.math.exp(-0.3 * depth);
   }
 
   /**
@@ -125,7 +125,8 @@ export class DifferentialAttention extends Layer {
       const [q, k] = [this.parameter(`lambda_q${i}`).data, this.parameter(`lambda_k${i}`).data];
       return q.reduce((sum, x, d) => sum + x * k[d], 0);
     };
-    this.#lambda = Math.exp(product(1)) - Math.exp(product(2)) + this.#lambdaInit;
+    const { exp } = this.runtime.math;
+    this.#lambda = exp(product(1)) - exp(product(2)) + this.#lambdaInit;
     this.parameter('scaled').set(this.parameter('subln.weight').data.map((x) => x * (1 - this.#lambdaInit)));
   }
 

@@ -50,7 +50,7 @@ export class MultiHeadLatentAttention extends Layer {
     const { heads, latentDim, nopeDim, ropeDim, rope = {}, epsilon = 1e-6 } = options;
     checkPositive(where, 'epsilon', epsilon);
     checkOptions(where, rope, ropeOptions);
-    const scale = options.scale ?? defaultScale(options);
+    const scale = options.scale ?? defaultScale(options, runtime.math);
     checkFinite(where, 'scale', scale);
     const rotary = new RotaryEmbedding(runtime, { headDim: ropeDim, style: 'interleaved', ...rope });
     super(runtime, where, latentShapes(options), { absorbed: [heads, latentDim, nopeDim] });

@@ -47,10 +47,10 @@ export function positionsOf(
   return offsets.flatMap((first) => Array.from({ length }, (_, i) => first + i));
 }
 
-export function defaultScale({ nopeDim, ropeDim, rope }: LatentAttentionOptions): number {
+export function defaultScale({ nopeDim, ropeDim, rope }: LatentAttentionOptions, math: Pick<Math, 'log'>): number {
   const scaling = rope?.scaling;
   const stretched = scaling?.type === 'yarn' && scaling.factor > 1 && scaling.mscaleAllDim;
-  const mscale = stretched ? 0.1 * stretched * Math.log(scaling.factor) + 1 : 1;
+  const mscale = stretched ? 0.1 * stretched * math.log(scaling.factor) + 1 : 1;
   return mscale ** 2 / Math.sqrt(nopeDim + ropeDim);
 }
 

@@ -97,7 +97,7 @@ export class RotaryEmbedding {
     this.#axes = axes
       ? { count: axes.sections.length, of: rotaryAxisOf(axes) }
       : { count: 1, of: new Int32Array(rotaryDim / 2) };
-    const { frequencies, attentionFactor } = rotaryFrequencies({ rotaryDim, base, scaling, axes });
+    const { frequencies, attentionFactor } = rotaryFrequencies({ rotaryDim, base, scaling, axes }, runtime.math);
     if (![...frequencies, attentionFactor].every(Number.isFinite)) {
       throw wrongValue(
         where,
@@ -154,10 +154,11 @@ export class RotaryEmbedding {
 
   #decay(xpos: XPosOptions, cos: number, sin: number, positions: ArrayLike<number>, role: 'query' | 'key'): void {
     const pairs = this.rotaryDim / 2;
+    const { math } = this.runtime;
     for (const address of [cos, sin]) {
       const table = new Float32Array(this.runtime.buffer, address, positions.length * pairs);
       for (let at = 0; at < table.length; at++) {
-        table[at] *= xposFactor(xpos, role, positions[Math.floor(at / pairs)], at % pairs, pairs);
+        table[at] *= xposFactor(xpos, role, positions[Math.floor(at / pairs)], at % pairs, pairs, math);
       }
     }
   }

@@ -34,8 +34,9 @@ export function xposFactor(
   p: number,
   k: number,
   pairs: number,
+  math: Pick<Math, 'pow'> = Math,
 ): number {
-  return ((k / pairs + gamma) / (1 + gamma)) ** (((role === 'key' ? -1 : 1) * (p - center)) / scaleBase);
+  return math.pow((k / pairs + gamma) / (1 + gamma), ((role === 'key' ? -1 : 1) * (p - center)) / scaleBase);
 }
 
 /**

@@ -69,21 +69,25 @@ export type RotaryFrequencyOptions = {
  *
  * Axes: M-RoPE, Wang et al. 2024 (Qwen2-VL), section 2.1; axial, Heo et al. 2024 (rope-vit), eq. 6.
  *
+ * @param math where the logarithms and powers come from; default the engine's own
  * @returns frequencies [rotaryDim/2] in float64, attentionFactor
  */
-export function rotaryFrequencies(options: RotaryFrequencyOptions): {
+export function rotaryFrequencies(
+  options: RotaryFrequencyOptions,
+  math: Pick<Math, 'log' | 'pow'> = Math,
+): {
   frequencies: Float64Array;
   attentionFactor: number;
 } {
   const { rotaryDim: d, base = 10000, scaling, axes } = options;
   if (axes?.arrangement === 'axial') {
-    const parts = axes.sections.map((pairs) => rotaryFrequencies({ rotaryDim: 2 * pairs, base, scaling }));
+    const parts = axes.sections.map((pairs) => rotaryFrequencies({ rotaryDim: 2 * pairs, base, scaling }, math));
     return {
       frequencies: Float64Array.from(parts.flatMap(({ frequencies }) => [...frequencies])),
       attentionFactor: parts[0].attentionFactor,
     };
   }
-  const powers = (b: number) => Float64Array.from({ length: d / 2 }, (_, k) => b ** ((-2 * k) / d));
+  const powers = (b: number) => Float64Array.from({ length: d / 2 }, (_, k) => math.pow(b, (-2 * k) / d));
   const plain = powers(base);
   if (scaling === undefined) return { frequencies: plain, attentionFactor: 1 };
 
@@ -91,17 +95,17 @@ export function rotaryFrequencies(options: RotaryFrequencyOptions): {
     case 'linear':
       return { frequencies: plain.map((theta) => theta / scaling.factor), attentionFactor: 1 };
     case 'ntk':
-      return { frequencies: powers(base * scaling.factor ** (d / (d - 2))), attentionFactor: 1 };
+      return { frequencies: powers(base * math.pow(scaling.factor, d / (d - 2))), attentionFactor: 1 };
     case 'dynamic': {
       const { factor, originalMaxPosition } = scaling;
       const ratio = Math.max(scaling.length, originalMaxPosition) / originalMaxPosition;
-      return { frequencies: powers(base * (factor * ratio - (factor - 1)) ** (d / (d - 2))), attentionFactor: 1 };
+      return { frequencies: powers(base * math.pow(factor * ratio - (factor - 1), d / (d - 2))), attentionFactor: 1 };
     }
     case 'yarn': {
       const { factor, originalMaxPosition, betaFast = 32, betaSlow = 1, truncate = true } = scaling;
       // The pair that turns `rotations` times within the original length.
       const pairOf = (rotations: number) =>
-        (d * Math.log(originalMaxPosition / (2 * Math.PI * rotations))) / (2 * Math.log(base));
+        (d * math.log(originalMaxPosition / (2 * Math.PI * rotations))) / (2 * math.log(base));
       const [first, last] = [pairOf(betaFast), pairOf(betaSlow)];
       const low = Math.max(truncate ? Math.floor(first) : first, 0);
       const high = Math.min(truncate ? Math.ceil(last) : last, d - 1);
@@ -109,7 +113,7 @@ export function rotaryFrequencies(options: RotaryFrequencyOptions): {
       const ramp = (k: number) => Math.min(Math.max((k - low) / width, 0), 1);
       return {
         frequencies: plain.map((theta, k) => ramp(k) * (theta / factor) + (1 - ramp(k)) * theta),
-        attentionFactor: scaling.attentionFactor ?? yarnFactor(scaling),
+        attentionFactor: scaling.attentionFactor ?? yarnFactor(scaling, math),
       };
     }
     case 'llama3': {
@@ -129,14 +133,17 @@ export function rotaryFrequencies(options: RotaryFrequencyOptions): {
       return {
         frequencies: plain.map((theta, k) => theta / factors[k]),
         attentionFactor:
-          scaling.attentionFactor ?? (factor > 1 ? Math.sqrt(1 + Math.log(factor) / Math.log(originalMaxPosition)) : 1),
+          scaling.attentionFactor ?? (factor > 1 ? Math.sqrt(1 + math.log(factor) / math.log(originalMaxPosition)) : 1),
       };
     }
   }
 }
 
-function yarnFactor({ factor, mscale, mscaleAllDim }: Extract<RotaryScaling, { type: 'yarn' }>): number {
-  const m = (x: number) => (factor > 1 ? 0.1 * x * Math.log(factor) + 1 : 1);
+function yarnFactor(
+  { factor, mscale, mscaleAllDim }: Extract<RotaryScaling, { type: 'yarn' }>,
+  math: Pick<Math, 'log'>,
+): number {
+  const m = (x: number) => (factor > 1 ? 0.1 * x * math.log(factor) + 1 : 1);
   return mscale && mscaleAllDim ? m(mscale) / m(mscaleAllDim) : m(1);
 }
 
