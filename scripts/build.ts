@@ -82,8 +82,14 @@ async function declarations(): Promise<void> {
       if (level === 'warn' && !message.includes('private shared type')) throw new Error(message);
     },
   });
+  // The package has a budget: editors find the documentation in the types of the ES modules.
+  const withoutComments = {
+    name: 'no comments',
+    renderChunk: (code: string) => code.replace(/[ \t]*\/\*\*[^]*?\*\/\n?/g, ''),
+  };
   for (const extension of ['d.ts', 'd.cts'])
     await bundle.write({
+      plugins: extension === 'd.cts' ? [withoutComments] : [],
       dir: 'dist',
       entryFileNames: `[name].${extension}`,
       chunkFileNames: `chunk-[hash].${extension}`,
