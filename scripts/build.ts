@@ -85,7 +85,7 @@ async function declarations(): Promise<void> {
   // The package has a budget: editors find the documentation in the types of the ES modules.
   const withoutComments = {
     name: 'no comments',
-    renderChunk: (code: string) => code.replace(/[ \t]*\/\*\*[^]*?\*\/\n?/g, ''),
+    renderChunk: (code: string) => code.replace(/[ \t]*\/\*\*[\s\S]*?\*\/\n?/g, ''),
   };
   for (const extension of ['d.ts', 'd.cts'])
     await bundle.write({
