@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
@@ -8,16 +7,9 @@ const path = (file: string) => fileURLToPath(new URL(file, import.meta.url));
 const flags = Number(process.versions.node.split('.')[0]) < 22 ? ['--experimental-wasm-relaxed-simd'] : [];
 
 export default defineConfig({
-  plugins: [
-    {
-      name: 'wasm as base64, as the bundle has it',
-      enforce: 'pre',
-      load: (id) => (id.endsWith('.wasm') ? `export default ${JSON.stringify(readFileSync(id, 'base64'))}` : undefined),
-    },
-  ],
   resolve: {
     alias: [
-      { find: /^wasm-attention$/, replacement: path('src/index.ts') },
+      { find: /^wasm-attention$/, replacement: path('src/platforms/inline.ts') },
       { find: /^wasm-attention\/(onnx|reference)$/, replacement: path('src/$1/index.ts') },
     ],
   },

@@ -1,20 +1,32 @@
 import { Append, Stored } from './params';
+import { largestOf } from './micro/bytes';
 import { storedBytes } from './micro/widen';
 import { narrow } from './simd/half';
 import { pointer, word } from './simd/lanes';
 import { rotate } from './micro/rotate';
 
-// Keys or values into a cache, turned by their positions on the way (RoPE) and stored in its type.
-// Scratch: a row of float32.
+// Keys and values into a cache, keys turned by their positions on the way (RoPE), stored in its type. All parts are one job, so that
+// either its memory is there for all of them or nothing is written. Scratch: a row of float32.
 
-export function appendScratchBytes(params: usize): usize {
-  return <usize>word(params, Append.dim) << 2;
+// @ts-ignore: top-level decorator
+@inline
+function partAt(params: usize, part: i32): usize {
+  return params + <usize>part * (Append.words << 2);
 }
 
-/** One task: one head of one batch. */
+export function appendScratchBytes(params: usize): usize {
+  let dim = 0;
+  for (let part = 0; part < word(params, Append.parts); part++) dim = max(dim, word(partAt(params, part), Append.dim));
+  return <usize>dim << 2;
+}
+
+/** One task: one head of one batch of one part. */
 export function append(params: usize, task: i32, scratch: usize): void {
-  const heads = word(params, Append.heads), length = word(params, Append.length), dim = word(params, Append.dim);
-  const b = task / heads, h = task % heads, half = <usize>word(params, Append.rotaryDim) >> 1, stored = word(params, Append.stored);
+  const heads = word(params, Append.heads), perPart = word(params, Append.batch) * heads;
+  params = partAt(params, task / perPart);
+  task %= perPart;
+  const length = word(params, Append.length), dim = word(params, Append.dim), stored = word(params, Append.stored);
+  const b = task / heads, h = task % heads, half = <usize>word(params, Append.rotaryDim) >> 1;
   const rows = pointer(params, Append.rows), cos = pointer(params, Append.cos), sin = pointer(params, Append.sin);
   const head = h * word(params, Append.storeRows), scales = pointer(params, Append.scales);
   const rowBytes = storedBytes(stored, dim);
@@ -40,13 +52,10 @@ function storeHalves(to: usize, row: usize, dim: i32): void {
 /** Symmetric int8: q = round(x / scale), scale = max|x| / 127; NaN where the row is not finite. The row's padding is 0. */
 function storeBytes(to: usize, row: usize, dim: i32): f32 {
   memory.fill(to, 0, storedBytes(Stored.int8, dim));
-  let most: f32 = 0;
-  for (let d: usize = 0; d < <usize>dim; d++) {
-    const x = abs(load<f32>(row + (d << 2)));
-    if (!(x <= most)) most = x;
-  }
+  const most = largestOf(row, dim);
   if (!(most < Infinity)) return NaN;
-  const inverse: f32 = most > 0 ? 127 / most : 0;
-  for (let d: usize = 0; d < <usize>dim; d++) store<i8>(to + d, <i8>(<i32>nearest(load<f32>(row + (d << 2)) * inverse)));
+  // In float64: 127 / most may be more than float32 holds.
+  const inverse = most > 0 ? 127 / <f64>most : 0;
+  for (let d: usize = 0; d < <usize>dim; d++) store<i8>(to + d, <i8>(<i32>nearest(<f64>load<f32>(row + (d << 2)) * inverse)));
   return most / 127;
 }

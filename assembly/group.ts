@@ -1,5 +1,5 @@
 import { Attention, Block, Stored } from './params';
-import { quantize } from './micro/bytes';
+import { BYTES_DIM, quantize } from './micro/bytes';
 import { pack, scale, unpack } from './micro/lanes';
 import { pointer, real, word } from './simd/lanes';
 import { Lane, Task } from './task';
@@ -61,7 +61,7 @@ export function flashScratchBytes(params: usize): usize {
 // @ts-ignore: top-level decorator
 @inline
 export function inBytes(params: usize, rows: i32): bool {
-  return rows <= 8 && word(params, Attention.stored) == Stored.int8;
+  return rows <= 8 && word(params, Attention.stored) == Stored.int8 && word(params, Attention.headDim) <= BYTES_DIM;
 }
 
 /** Gathers a group's queries, scaled, and starts its softmax: a sink is a key that was seen first, with value 0. */
@@ -85,7 +85,8 @@ export function open(params: usize, scratch: usize, group: usize, few: bool): vo
 function openBytes(params: usize, scratch: usize, query: usize): void {
   const headDim = word(params, Attention.headDim), row = <usize>((headDim + 3) & ~3) << 2, to = scratch + queryBytesAt(params);
   const size = <usize>((headDim + 15) & ~15) << 1;
-  for (let lane: usize = 0; lane < 8; lane++) {
+  const rows = word(scratch, Task.rows), lanes: usize = rows == 1 ? 1 : rows > 4 ? 8 : 4;
+  for (let lane: usize = 0; lane < lanes; lane++) {
     store<f32>(scratch + (lane << 2), quantize(to + lane * size, query + lane * row, headDim), QUERY_SCALES);
   }
 }

@@ -19,13 +19,17 @@ export const enum Attention {
   splits, splitKeys, // keys are split into parts, each of a task of its own: then output and lse are [rows][splits]
   tileKeys, // keys in a tile, at most Block.keys
   tall, // whether the engine holds a 6×8 micro-kernel in registers
+  firstTask, // what is added to the index of a task: a job may be a part of a call
   words,
 }
 
 /** A run of keys that a block of queries looks at. */
 export const enum Run { start = 0, end, kind, data, words }
 
-/** `full`: no mask code. `interval`: data → int32 first[64], end[64]. `bits`: data → a bit a query, 8 bytes a key of the run. */
+/**
+ * `full`: no mask code. `interval`: data → int32 first[64], end[64], the keys that each row sees, counted from the run's start.
+ * `bits`: the same, outside of which a row sees no key, then a bit a query, 8 bytes a key of the run.
+ */
 export const enum RunKind { full = 0, interval, bits }
 
 /** Keys from `start` to the next segment's start lie in consecutive rows from `row` on; a last one has the largest start there is. */
@@ -34,9 +38,12 @@ export const enum Segment { start = 0, row, words }
 /** How keys and values are stored: as numbers, or an int8 with one scale a row, x = scale · q. */
 export const enum Stored { float32 = 0, float16, int8 }
 
-/** Rows appended to a cache: `rows` int32 [batch, length] says which row of the store each becomes, −1: none. */
+/**
+ * Rows that go into a cache, of `parts` such blocks one after the other (keys, values, …), all of as many batches and heads:
+ * `rows` int32 [batch, length] says which row of the store each becomes, −1: none.
+ */
 export const enum Append {
-  store = 0, scales, input, rows, cos, sin, // cos, sin [batch · length, rotaryDim / 2], or 0: not turned
+  parts = 0, store, scales, input, rows, cos, sin, // cos, sin [batch · length, rotaryDim / 2], or 0: not turned
   batch, heads, length, dim, rotaryDim, interleaved, stored, storeRows, // storeRows: rows of a head in the store
   inputBatch, inputHead, inputRow,
   words,
@@ -56,19 +63,45 @@ export const enum Rope {
 }
 
 export const enum Table {
-  sin = 0, cos, positions, frequencies, // positions float64 [rows]; frequencies float64 [columns]
+  sin = 0, cos, positions, frequencies, axes, // positions float64 [axes, rows]; frequencies float64, axes int32 [columns]
   rows, columns, rowStride, columnStride, scale,
   words,
 }
 
-/** Rows in one task, in groups of 8 that share the vector lanes, and the most keys in a tile (a multiple of 4 and 6). */
-export const enum Block { queries = 64, lanes = 8, keys = 120 }
+/** Rows in one task, in groups of 8 that share the vector lanes; the most keys in a tile (a multiple of 4 and 6); the bounds of a run; `linear` takes up to `fewRows` rows by `features` columns. */
+export const enum Block { queries = 64, lanes = 8, keys = 120, boundsBytes = 512, fewRows = 3, features = 480 }
 
 /**
  * Kernels that compute a job task by task (assembly/pool.ts). A task must not write what a task reads, but its own scratch:
  * if a worker dies, the tasks of its job are done again.
  */
-export const enum Kernel { flash = 0, scores, linear, append }
+export const enum Kernel { flash = 0, scores, linear, append, recurrence, causalConv }
 
 /** The job that all threads work on, in the words below the heap. `remaining` tasks are not taken (≤ 0: none), `unfinished` ones not computed. */
 export const enum Job { generation = 0, remaining, unfinished, failed, kernel, params, scratch, scratchBytes, words }
+
+/** Linear attention: what a recurrence over tokens reads and writes; a task is a KV head of a batch. */
+export const enum Recurrence {
+  output = 0, newState, // newState [batch, kvHeads, features, columns] or 0
+  query, key, value, decay, beta, state, keyLengths, // keyLengths int32 [batch] or 0
+  table, projection, // cosFormer: cos and sin a position; FAVOR+: [features, headDim] in units of 1 / log2 e
+  batch, heads, kvHeads, queries, keys, headDim, features, valueDim, columns,
+  outputBatch, outputHead, outputRow,
+  queryBatch, queryHead, queryRow,
+  keyBatch, keyHead, keyRow,
+  valueBatch, valueHead, valueRow,
+  decayBatch, decayHead, decayRow,
+  betaBatch, betaHead, betaRow,
+  decayDims, decayIsLog, // decays a token: 0, 1 or features; whether they are logarithms
+  map, causal, normalize, clamp, tall, // clamp: the divisor is max(sum, epsilon), else sum + epsilon
+  scale, scaleLow, epsilon, halfNorm, // float32; halfNorm: factor of ‖x‖² in FAVOR+
+  words,
+}
+
+export const enum FeatureMap { identity = 0, elu, relu, cosformer, favor }
+
+/** A causal depthwise convolution; a task is a channel of a batch. State [batch, channels, size − 1]. */
+export const enum CausalConv {
+  output = 0, newState, input, weight, bias, state, // bias, state: or 0
+  channels, length, size, silu, words,
+}

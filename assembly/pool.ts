@@ -1,7 +1,9 @@
 import { append, appendScratchBytes } from './append';
+import { causalConv, causalConvScratchBytes } from './causalConv';
 import { Job, Kernel } from './params';
 import { flash, flashScratchBytes } from './flash';
 import { linear, linearScratchBytes } from './linear';
+import { recurrence, recurrenceScratchBytes } from './recurrence';
 import { scores, scoresScratchBytes } from './scores';
 
 // Runs the tasks of a job on the caller and on the workers that wait for one. All threads take tasks off one atomic counter.
@@ -29,6 +31,8 @@ export function scratchBytes(kernel: i32, params: usize): usize {
     case Kernel.scores: return scoresScratchBytes(params);
     case Kernel.linear: return linearScratchBytes(params);
     case Kernel.append: return appendScratchBytes(params);
+    case Kernel.recurrence: return recurrenceScratchBytes(params);
+    case Kernel.causalConv: return causalConvScratchBytes(params);
     default: return unreachable();
   }
 }
@@ -39,6 +43,8 @@ function compute(kernel: i32, params: usize, task: i32, scratch: usize): void {
     case Kernel.scores: return scores(params, task, scratch);
     case Kernel.linear: return linear(params, task, scratch);
     case Kernel.append: return append(params, task, scratch);
+    case Kernel.recurrence: return recurrence(params, task, scratch);
+    case Kernel.causalConv: return causalConv(params, task, scratch);
     default: return unreachable();
   }
 }

@@ -2,14 +2,32 @@ import { Rope, Table } from './params';
 import { rotate } from './micro/rotate';
 import { pointer, word } from './simd/lanes';
 
-/** sin and cos of position · frequency, computed in float64 and rounded once, times `scale`. */
+/** Functions whose last bit differs between the engines' own. */
+export function exp(x: f64): f64 {
+  return NativeMath.exp(x);
+}
+
+export function log(x: f64): f64 {
+  return NativeMath.log(x);
+}
+
+export function sin(x: f64): f64 {
+  return NativeMath.sin(x);
+}
+
+export function cos(x: f64): f64 {
+  return NativeMath.cos(x);
+}
+
+/** sin and cos of position · frequency, computed in float64 and rounded once, times `scale`; a column's position is that of its axis. */
 export function angles(params: usize): void {
   const sin = pointer(params, Table.sin), cos = pointer(params, Table.cos);
   const positions = pointer(params, Table.positions), frequencies = pointer(params, Table.frequencies);
-  const scale = load<f32>(params + (Table.scale << 2));
-  for (let i = 0; i < word(params, Table.rows); i++) {
+  const axes = pointer(params, Table.axes), rows = word(params, Table.rows), scale = load<f32>(params + (Table.scale << 2));
+  for (let i = 0; i < rows; i++) {
     for (let k = 0; k < word(params, Table.columns); k++) {
-      const angle = load<f64>(positions + (<usize>i << 3)) * load<f64>(frequencies + (<usize>k << 3));
+      const axis = load<i32>(axes + (<usize>k << 2)), position = load<f64>(positions + (<usize>(axis * rows + i) << 3));
+      const angle = position * load<f64>(frequencies + (<usize>k << 3));
       const at = <usize>(i * word(params, Table.rowStride) + k * word(params, Table.columnStride)) << 2;
       store<f32>(sin + at, <f32>(NativeMath.sin(angle) * <f64>scale));
       store<f32>(cos + at, <f32>(NativeMath.cos(angle) * <f64>scale));

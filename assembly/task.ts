@@ -19,7 +19,7 @@ export const enum Lane {
   head = 128, position = 160, // int32
   slope = 192, // float32, in the scores' unit
   bitLow = 224, bitHigh = 256, // the row's bit in a `bits` run
-  first = 288, end = 320, // keys visible in the present `interval` run
+  first = 288, end = 320, // keys visible in the present partial run
   bytes = 352,
 }
 
@@ -30,6 +30,7 @@ export function locate(params: usize, index: i32, task: usize, lanes: usize, str
   const queries = word(params, Attention.queries), heads = word(params, Attention.heads);
   const shared = word(params, Attention.headsPerTask);
   const blocks = shared > 1 ? 1 : (queries + Block.queries - 1) / Block.queries;
+  index += word(params, Attention.firstTask);
   const split = index % word(params, Attention.splits), splitKeys = word(params, Attention.splitKeys);
   index /= word(params, Attention.splits);
   const block = index % blocks, h0 = index / blocks % (heads / shared) * shared, b = index / blocks / (heads / shared);
@@ -77,25 +78,23 @@ function rowOf(params: usize, tensor: i32, strides: i32, b: i32, h: i32, i: i32)
 }
 
 /**
- * The keys of a run that some lane of a group may see, as start | end << 32; for an `interval` run the lanes' bounds are
+ * The keys of a run that some lane of a group may see, as start | end << 32; for a partial run the lanes' bounds are
  * copied to `first` and `end`. Rows are in the plan's order, so a lane's row there is that of its bit.
  */
 export function visibleKeys(run: usize, group: usize): u64 {
   let start = word(run, Run.start), end = word(run, Run.end);
-  if (word(run, Run.kind) != RunKind.interval) return <u64>start | <u64>end << 32;
+  if (word(run, Run.kind) == RunKind.full) return <u64>start | <u64>end << 32;
   const bounds = pointer(run, Run.data);
   let least = end, most = start;
   for (let lane: usize = 0; lane < 32; lane += 4) {
     const bits = <u64>load<u32>(group + lane, Lane.bitLow) | <u64>load<u32>(group + lane, Lane.bitHigh) << 32;
     const bound = bounds + (<usize>ctz(bits) << 2);
-    const first = load<i32>(bound), last = load<i32>(bound, Block.queries << 2);
+    const first = start + load<i32>(bound), last = start + load<i32>(bound, Block.queries << 2);
     store<i32>(group + lane, first, Lane.first);
     store<i32>(group + lane, last, Lane.end);
     if (first >= last) continue;
     least = min(least, first);
     most = max(most, last);
   }
-  start = max(start, least);
-  end = min(end, most);
-  return <u64>start | <u64>max(start, end) << 32;
+  return <u64>least | <u64>max(least, most) << 32;
 }

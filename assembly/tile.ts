@@ -51,15 +51,25 @@ export function openTile(params: usize, task: usize, start: i32, count: i32, end
 
 /** A group's rows attend to keys `first` … `first + count` of the tile. `minding`: values may be NaN where a weight is 0. */
 export function attendMany(params: usize, scratch: usize, group: usize, run: usize, first: i32, count: i32, minding: bool): void {
-  const headDim = word(params, Attention.headDim), valueDim = word(params, Attention.valueDim), skip = <usize>(first - word(scratch, Task.tileStart));
-  const keyRow = pointer(scratch, Task.tileKeyRow), valueRow = pointer(scratch, Task.tileValueRow);
-  const key = pointer(scratch, Task.tileKey) + skip * keyRow, value = pointer(scratch, Task.tileValue) + skip * valueRow;
-  const scores = scratch + SCORES, output = group + outputAt(params), tall = word(params, Attention.tall) != 0;
-  if (tall) dotsTall(scores, key, group + QUERY, count, headDim, keyRow);
-  else dots(scores, key, group + QUERY, count, headDim, keyRow);
+  scoreTile(params, scratch, group, first, count);
   softmaxTile(params, scratch, group, run, first, count, 32, false);
+  accumulateTile(params, scratch, group, first, count, minding);
+}
+
+/** Sᵀ of keys of the tile, the rows in the lanes. */
+export function scoreTile(params: usize, scratch: usize, group: usize, first: i32, count: i32): void {
+  const headDim = word(params, Attention.headDim), keyRow = pointer(scratch, Task.tileKeyRow), scores = scratch + SCORES;
+  const key = pointer(scratch, Task.tileKey) + <usize>(first - word(scratch, Task.tileStart)) * keyRow;
+  if (word(params, Attention.tall) != 0) dotsTall(scores, key, group + QUERY, count, headDim, keyRow);
+  else dots(scores, key, group + QUERY, count, headDim, keyRow);
+}
+
+/** Oᵀ += Vᵀ · P likewise. */
+export function accumulateTile(params: usize, scratch: usize, group: usize, first: i32, count: i32, minding: bool): void {
+  const valueDim = word(params, Attention.valueDim), valueRow = pointer(scratch, Task.tileValueRow), scores = scratch + SCORES;
+  const value = pointer(scratch, Task.tileValue) + <usize>(first - word(scratch, Task.tileStart)) * valueRow, output = group + outputAt(params);
   if (minding) accumulateVisible(output, value, scores, count, valueDim, valueRow);
-  else if (tall) accumulateTall(output, value, scores, count, valueDim, valueRow);
+  else if (word(params, Attention.tall) != 0) accumulateTall(output, value, scores, count, valueDim, valueRow);
   else accumulate(output, value, scores, count, valueDim, valueRow);
 }
 
@@ -133,8 +143,13 @@ function adjustOne(scores: usize, params: usize, group: usize, run: usize, first
 
 /** A tile's scores become its weights; the state so far is rescaled where the max has risen. `bytes`: 16 for 4 lanes, 32 for 8. */
 function softmaxTile(params: usize, scratch: usize, group: usize, run: usize, first: i32, count: i32, bytes: usize, few: bool): void {
+  if (word(run, Run.kind) != RunKind.full || word(params, Attention.adjusted) != 0) adjust(scratch + SCORES, params, group, run, first, count);
+  exponentiateTile(params, scratch, group, count, bytes, few);
+}
+
+/** The online softmax of a tile whose scores are final. */
+export function exponentiateTile(params: usize, scratch: usize, group: usize, count: i32, bytes: usize, few: bool): void {
   const scores = scratch + SCORES, factors = scratch + FACTORS, padded = (count + 3) & ~3;
-  if (word(run, Run.kind) != RunKind.full || word(params, Attention.adjusted) != 0) adjust(scores, params, group, run, first, count);
   pad(scores, count);
   let risen = false;
   for (let at: usize = 0; at < bytes; at += 16) {

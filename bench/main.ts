@@ -1,13 +1,16 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { dirname } from 'node:path';
+import { masks } from 'wasm-attention';
 import { loadAll } from './contenders/index.ts';
+import { linearity } from './linearity.ts';
 import { measureSuite, type SuiteResult } from './measure.ts';
 import { nodeMajor, readOptions } from './options.ts';
 import { callOverhead } from './overhead.ts';
 import { peakProbe } from './peak/peak.ts';
 import { outcomesText, suiteText } from './report/text.ts';
 import { flops } from './shapes.ts';
+import { planPredictions, sparseLinearity } from './sparse.ts';
 import { startup } from './startup.ts';
 import { median } from './statistics.ts';
 import { evaluate, judge, type Outcome } from './targets.ts';
@@ -63,6 +66,19 @@ absolute('a call outside its kernel', 5, 'µs', overhead.microseconds);
 absolute('garbage of a call', 0, 'bytes', overhead.heapBytes);
 absolute('import to first result, BERT-large', 40, 'ms', start.importToResult);
 absolute('first call: times a warm one', 2, 'ratio', start.firstOverWarm);
+absolute('linear attention: time per token, 65,536 over 4,096 tokens', 1.3, 'ratio', await linearity(builds[0]));
+for (const [name, pattern] of [
+  ['Longformer, window 512', () => masks.longformer({ window: 512, globalTokens: [0] })],
+  ['BigBird, blocks of 64', () => masks.bigBird()],
+] as const) {
+  const found = await sparseLinearity(builds[0], pattern);
+  absolute(`${name}: time per token, 65,536 over 4,096 tokens`, 1.3, 'ratio', found);
+}
+for (const [name, { median, low, high }] of await planPredictions(builds[0])) {
+  // Of both directions the worse.
+  const off = median >= 1 ? { median, low, high } : { median: 1 / median, low: 1 / high, high: 1 / low };
+  absolute(`${name}: measured time and its plan's apart`, 1.2, 'ratio', off);
+}
 console.log(outcomesText(outcomes));
 
 const seconds = (performance.now() - started) / 1000;

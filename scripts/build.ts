@@ -1,11 +1,15 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { build } from 'esbuild';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { rollup } from 'rollup';
+import { dts } from 'rollup-plugin-dts';
 import { withShared } from '../src/runtime/shared.ts';
-import { program } from '../src/runtime/worker.ts';
+import { webProgram } from '../src/runtime/worker.ts';
+import { difference } from './difference.ts';
 
-const run = (command: string, ...args: string[]) =>
-  execFileSync('npx', ['--no-install', command, ...args], { stdio: 'inherit' });
+const shipped = ['simd', 'relaxed'];
+const entries = { index: 'src/platforms/inline.ts', reference: 'src/reference/index.ts', onnx: 'src/onnx/index.ts' };
+const platforms = { 'index.workerd': 'src/platforms/workerd.ts', 'index.edge': 'src/platforms/edge.ts' };
 
 /**
  * assembly/ → build/*.wasm and .wat. Nothing ships the debug build, which the optimiser has not touched: the tests run on it too.
@@ -13,36 +17,88 @@ const run = (command: string, ...args: string[]) =>
  */
 function kernels(): void {
   mkdirSync('build', { recursive: true });
-  for (const target of ['simd', 'relaxed', 'debug']) run('asc', '--target', target);
+  for (const target of [...shipped, 'debug'])
+    execFileSync('npx', ['--no-install', 'asc', '--target', target], { stdio: 'inherit' });
+  const [simd, relaxed] = shipped.map((target) => readFileSync(`build/${target}.wasm`));
+  writeFileSync(
+    'build/kernels.json',
+    JSON.stringify({ simd: simd.toString('hex'), relaxed: difference(simd, relaxed) }),
+  );
 }
 
-/** src/ → dist/: one file an entry, kernels and loader inlined, so that no bundler has to find anything. */
+/** The package has a budget. Names and lines stay, for stack traces: Node prints the line that threw. */
+const common: BuildOptions = {
+  outdir: 'dist',
+  bundle: true,
+  target: 'es2022',
+  minifySyntax: true,
+  minifyWhitespace: true,
+  lineLimit: 160,
+  metafile: true,
+  logLevel: 'warning',
+};
+
+/** Resolves what `filter` matches to another name, and leaves it for run time. */
+const external = (filter: RegExp, rename: (path: string) => string): Plugin => ({
+  name: 'external',
+  setup: ({ onResolve }) =>
+    onResolve({ filter }, ({ path, kind }) =>
+      kind === 'entry-point' ? undefined : { path: rename(path), external: true, sideEffects: false },
+    ),
+});
+
+/** src/ → dist/: one file an entry, kernels inside, and what entries share; as ES modules, and these once more as CommonJS. */
 async function javascript(): Promise<void> {
-  rmSync('dist', { recursive: true, force: true });
-  await build({
-    entryPoints: {
-      index: 'src/index.ts',
-      'reference/index': 'src/reference/index.ts',
-      'onnx/index': 'src/onnx/index.ts',
-    },
-    outdir: 'dist',
-    bundle: true,
-    splitting: true,
+  const { metafile } = await build({
+    ...common,
+    entryPoints: { ...entries, ...platforms },
     format: 'esm',
     platform: 'neutral',
-    target: 'es2022',
-    external: ['node:*'],
-    loader: { '.wasm': 'base64' },
-    sourcemap: true,
+    splitting: true,
     mainFields: ['module', 'main'],
-    logLevel: 'warning',
+    plugins: [external(/\.wasm/, (path) => path.replace('../../build', '.'))],
+  });
+  const forPlatform = new Set(Object.keys(platforms).map((name) => `dist/${name}.js`));
+  await build({
+    ...common,
+    entryPoints: Object.keys(metafile!.outputs).filter((file) => !forPlatform.has(file)),
+    format: 'cjs',
+    platform: 'node',
+    outExtension: { '.js': '.cjs' },
+    plugins: [external(/^\.\//, (path) => path.replace(/\.js$/, '.cjs'))],
   });
   // Unshared: whoever imports a compiled module (an edge platform) has one thread.
-  for (const target of ['simd', 'relaxed'])
+  for (const target of shipped)
     writeFileSync(`dist/${target}.wasm`, withShared(readFileSync(`build/${target}.wasm`), false));
-  writeFileSync('dist/worker.js', program);
-  run('tsc', '--project', 'scripts/declarations.json');
+  writeFileSync('dist/worker.js', webProgram);
+}
+
+async function declarations(): Promise<void> {
+  const bundle = await rollup({
+    input: entries,
+    plugins: [dts({ compilerOptions: { stripInternal: true } })],
+    onLog: (level, { message }) => {
+      // Members that only this package's own code uses have types that nobody else needs by name.
+      if (level === 'warn' && !message.includes('private shared type')) throw new Error(message);
+    },
+  });
+  // The package has a budget: editors find the documentation in the types of the ES modules.
+  const withoutComments = {
+    name: 'no comments',
+    renderChunk: (code: string) => code.replace(/[ \t]*\/\*\*[\s\S]*?\*\/\n?/g, ''),
+  };
+  for (const extension of ['d.ts', 'd.cts'])
+    await bundle.write({
+      plugins: extension === 'd.cts' ? [withoutComments] : [],
+      dir: 'dist',
+      entryFileNames: `[name].${extension}`,
+      chunkFileNames: `chunk-[hash].${extension}`,
+    });
+  await bundle.close();
+  writeFileSync('dist/worker.d.ts', 'export {};\n');
 }
 
 kernels();
+rmSync('dist', { recursive: true, force: true });
 await javascript();
+await declarations();

@@ -12,6 +12,6 @@ for (const folder of process.argv.slice(2)) {
     run('npm ci --no-audit --no-fund --loglevel=error', folder);
   }
   const inputs = ['assembly', 'src', 'scripts'].map((name) => newest(name));
-  if (folder === '.' && time('dist/types/src/index.d.ts') < Math.max(...inputs, time('package.json')))
+  if (folder === '.' && time('dist/worker.d.ts') < Math.max(...inputs, time('package.json')))
     run('npm run --silent build', folder);
 }

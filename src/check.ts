@@ -87,7 +87,7 @@ export function checkTensor(
   runtime: Runtime,
   { rank, dtypes = ['float32'] }: { rank?: number; dtypes?: readonly DType[] } = {},
 ): void {
-  if (typeof tensor !== 'object' || tensor === null || !('runtime' in tensor)) {
+  if (typeof tensor !== 'object' || tensor === null || !('runtime' in tensor && 'shape' in tensor)) {
     throw wrongKind(where, name, 'a Tensor', tensor);
   }
   if (tensor.runtime.disposed) throw new Error(`${where}: the runtime of "${name}" was disposed`);

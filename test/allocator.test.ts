@@ -61,6 +61,12 @@ describe('Allocator', () => {
     for (let i = 1; i < sizes.length; i++) expect(sizes[i]).toBeGreaterThanOrEqual(2 * sizes[i - 1]);
   });
 
+  it('grows by 64 MiB at most beyond what is needed', () => {
+    const allocator = allocatorOf(1, 8192);
+    for (let i = 0; i < 4; i++) allocator.allocate(50 << 20);
+    expect(allocator.capacityBytes).toBeLessThanOrEqual((200 << 20) + (64 << 20) + PAGE);
+  });
+
   it('fills the memory to its limit, then says what was asked, used and allowed, and changes nothing', () => {
     const allocator = allocatorOf(1, 3, 64);
     const all = 3 * PAGE - 64 - 16;

@@ -99,7 +99,12 @@ describe('MultiHeadAttention', () => {
       RangeError,
       /"out_proj.bias" has 1 elements, but \[4\]/,
     ],
-    ['number', () => layer.load({ ...state, 'out_proj.bias': 4 as Loose }), TypeError, /must be arrays or tensors/],
+    [
+      'number',
+      () => layer.load({ ...state, 'out_proj.bias': 4 as Loose }),
+      TypeError,
+      /"out_proj.bias" must be an array or a tensor, but it is 4/,
+    ],
     ['a disposed parameter', () => layer.load({ ...state, 'out_proj.bias': disposed }), Error, /was disposed/],
     ['before load', () => unloaded.forward(q, q, q), Error, /forward: no parameters; call load first/],
     ...notTensors((tensor) => layer.forward(tensor, k, v), 'query'),

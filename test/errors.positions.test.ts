@@ -1,5 +1,12 @@
 import { describe } from 'vitest';
-import { alibiSlopes, applyRotaryTables, RotaryEmbedding, sinusoidalEncoding } from 'wasm-attention';
+import {
+  addPositions,
+  alibiSlopes,
+  applyRotaryTables,
+  RotaryEmbedding,
+  relativePositionBias,
+  sinusoidalEncoding,
+} from 'wasm-attention';
 import { float, type Loose, notTensors, ofOther, output, type Row, refuses, runtime } from './refused.ts';
 
 const N = Number.NaN;
@@ -73,6 +80,92 @@ describe('RotaryEmbedding', () => {
       RangeError,
       /"positions\[2\]" is 2/,
     ],
+  ]);
+});
+
+describe('RotaryEmbedding on axes and with xPos', () => {
+  const input = float(1, 2, 3, 6);
+  const axes = (options: Loose) => () => new RotaryEmbedding(runtime, { headDim: 6, axes: options });
+  const xpos = (options: Loose) => () => new RotaryEmbedding(runtime, { headDim: 6, xpos: options });
+  const three = new RotaryEmbedding(runtime, { headDim: 6, axes: { sections: [1, 1, 1] } });
+  const decaying = new RotaryEmbedding(runtime, { headDim: 6, xpos: {} });
+  refuses([
+    ['axes null', axes(null), TypeError, /"options" must be an object/],
+    ['axes.section', axes({ section: [3] }), TypeError, /unknown option "section"/],
+    ['no sections', axes({}), TypeError, /"axes.sections" must be an array/],
+    ['sections 0', axes({ sections: [3, 0] }), RangeError, /"axes.sections\[1\]" is 0, not an integer ≥ 1/],
+    ['sections of 2', axes({ sections: [1, 1] }), RangeError, /"axes.sections" is \[1,1\], but together .* 3 pairs/],
+    ['arrangement', axes({ sections: [3], arrangement: 'x' }), TypeError, /"axes.arrangement" must be 'chunked'/],
+    [
+      'sections that cannot be interleaved',
+      axes({ sections: [1, 2], arrangement: 'interleaved' }),
+      RangeError,
+      /cannot be interleaved: the first is too short/,
+    ],
+    ['positions of one axis', () => three.apply(input, { positions: [1, 2, 3] }), RangeError, /but 9 or 9 are needed/],
+    ['xpos null', xpos(null), TypeError, /"options" must be an object/],
+    ['xpos scale', xpos({ scale: 1 }), TypeError, /unknown option "scale"/],
+    ['xpos.scaleBase', xpos({ scaleBase: 0 }), RangeError, /"xpos.scaleBase" is 0/],
+    ['xpos.center', xpos({ center: N }), RangeError, /"xpos.center" is NaN/],
+    [
+      'xpos on axes',
+      () => new RotaryEmbedding(runtime, { headDim: 6, xpos: {}, axes: { sections: [3] } }),
+      RangeError,
+      /"xpos" is for one axis/,
+    ],
+    ['xpos without role', () => decaying.apply(input), TypeError, /"role" must be 'query' or 'key', .* undefined/],
+    ['role', () => three.apply(input, { role: 'value' as Loose }), TypeError, /"role" must be/],
+  ]);
+});
+
+describe('relativePositionBias', () => {
+  const table = float(8, 2);
+  const make = (options: Loose) => () => relativePositionBias(table, options);
+  const sizes = { queries: 3, keys: 4 };
+  refuses([
+    ...notTensors((tensor) => relativePositionBias(tensor, sizes), 'table'),
+    ['rank', () => relativePositionBias(float(8), sizes), RangeError, /"table" has rank 1/],
+    ['odd', () => relativePositionBias(float(7, 2), sizes), RangeError, /has 7 buckets, but an even number ≥ 4/],
+    ['2 buckets', () => relativePositionBias(float(2, 2), sizes), RangeError, /has 2 buckets, but an even/],
+    [
+      '1 bucket',
+      () => relativePositionBias(float(1, 2), { ...sizes, bidirectional: false }),
+      RangeError,
+      /has 1 buckets, but at least 2 are/,
+    ],
+    ['options', make(undefined), TypeError, /"options" must be an object/],
+    ['queries', make({ keys: 3 }), RangeError, /"queries" is undefined/],
+    ['keys', make({ queries: 3, keys: -1 }), RangeError, /"keys" is -1/],
+    ['too large', make({ queries: 2 ** 20, keys: 2 ** 20 }), RangeError, /memory limit/],
+    ['maxDistance', make({ ...sizes, maxDistance: 2 }), RangeError, /"maxDistance" is 2, not an integer ≥ 3/],
+    ['bidirectional', make({ ...sizes, bidirectional: 1 }), TypeError, /"bidirectional" must be true or false/],
+    ['queryOffset', make({ ...sizes, queryOffset: N }), RangeError, /"queryOffset" is NaN/],
+    ['numBuckets', make({ ...sizes, numBuckets: 8 }), TypeError, /unknown option "numBuckets"/],
+  ]);
+});
+
+describe('addPositions', () => {
+  const [input, table] = [float(1, 6, 6), float(7, 6)];
+  const target = output.view([1, 6, 6]);
+  const add = (options: Loose) => () => addPositions(input, table, { output: target, ...options });
+  refuses([
+    ...notTensors((tensor) => addPositions(tensor, table, { output: target }), 'input'),
+    ...notTensors((tensor) => addPositions(input, tensor, { output: target }), 'table'),
+    ofOther((tensor) => addPositions(input, tensor), 'table'),
+    ['rank', () => addPositions(float(6, 6), table), RangeError, /"input" has rank 2/],
+    ['dim', () => addPositions(input, float(7, 5)), RangeError, /"table" has shape \[7,5\], but \[7,6\]/],
+    ['offset', add({ offset: -1 }), RangeError, /"offset" is -1/],
+    ['offset beyond', add({ offset: 2 }), RangeError, /"offset" gives 7, not a row of the table \(7\)/],
+    ['positions', add({ positions: [1] }), RangeError, /"positions" has 1 entries, but 6 or 6/],
+    ['a position', add({ positions: [0, 1, 2, 3, 4, 0.5] }), RangeError, /"positions\[5\]" gives 0.5/],
+    ['output', () => addPositions(input, table, { output: float(1, 6, 5) }), RangeError, /"output" has shape/],
+    [
+      'output over the table',
+      () => addPositions(input, table, { output: table.slice(1, 6).view([1, 6, 6]) }),
+      RangeError,
+      /"output" overlaps an input/,
+    ],
+    ['option', add({ position: 1 }), TypeError, /unknown option "position"/],
   ]);
 });
 

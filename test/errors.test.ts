@@ -112,6 +112,8 @@ describe.each<[string, (q: Loose, k: Loose, v: Loose, options?: Loose) => unknow
     ['mask disposed', option({ mask: disposed }), Error, /"mask" was disposed/],
     ['mask of keyLengths', option({ mask: masks.keyLengths([9]) }), RangeError, /"keyLengths\[0\]" is 9/],
     ['mask that throws', option({ mask: masks.fromPredicate(boom) }), Error, /boom/],
+    ['maskMod', option({ maskMod: true }), TypeError, /"maskMod" must be a function, but it is true/],
+    ['maskMod that throws', option({ maskMod: () => boom() }), Error, /boom/],
     ['bias shape', option({ bias: small }), RangeError, /"bias" has shape \[3,4\], which does not broadcast/],
     ['bias rank 5', option({ bias: runtime.zeros([1, 1, 1, 1, 5]) }), RangeError, /"bias" .* does not broadcast/],
     ['bias boolean', option({ bias: booleans }), TypeError, /"bias" has dtype boolean/],
@@ -120,9 +122,15 @@ describe.each<[string, (q: Loose, k: Loose, v: Loose, options?: Loose) => unknow
   if (weights) {
     refuses([
       ['output', option({ output }), TypeError, /"output" is not an option/],
+      ['scoreMod', option({ scoreMod: () => {} }), TypeError, /"scoreMod" is not an option/],
       ['stage', option({ stage: 'softmax' }), TypeError, /"stage" must be 'scores',/],
     ]);
   } else {
+    refuses([
+      ['scoreMod', option({ scoreMod: 'relu' }), TypeError, /"scoreMod" must be a function, but it is 'relu'/],
+      ['probMod', option({ probMod: null }), TypeError, /"probMod" must be a function, but it is null/],
+      ['scoreMod that throws', option({ scoreMod: boom, output: undefined }), Error, /boom/],
+    ]);
     const into = (tensor: Loose) => call(query, key, value, { output: tensor });
     refuses([
       ...notTensors(into, 'output').slice(1),

@@ -1,53 +1,37 @@
 import { describe, expect, it } from 'vitest';
 import {
+  addPositions,
   applyRotaryTables,
   attentionState,
   attentionWeights,
+  CrossAttention,
+  everyScore,
+  favorFeatures,
+  type Layer,
+  type LinearAttentionOptions,
+  LongformerAttention,
+  layerNorm,
   linear,
+  linearAttentionState,
+  MSAColumnAttention,
+  MSAColumnGlobalAttention,
+  MSARowAttentionWithPairBias,
   MultiHeadAttention,
+  MultiHeadLatentAttention,
   masks,
   mergeStates,
+  PatchEmbedding,
   RotaryEmbedding,
-  type Runtime,
+  relativePositionBias,
+  resizePositions,
+  rmsNorm,
   scaledDotProductAttention,
   sinusoidalEncoding,
   type Tensor,
+  TriangleAttention,
 } from 'wasm-attention';
+import { guardBlocks } from './guardBlocks.ts';
 import { count, random, runtimeOf, testBuilds } from './support.ts';
-
-const GUARD = 256;
-
-/**
- * From here on every block of the runtime, scratch and results too, lies between guards and begins as NaN. The guards are
- * checked when a block is freed and by the function that is returned.
- */
-function guardBlocks(runtime: Runtime): () => void {
-  const { allocator } = runtime;
-  const [allocate, free] = [allocator.allocate.bind(allocator), allocator.free.bind(allocator)];
-  const sizes = new Map<number, number>();
-  const bytes = (address: number, size: number) => new Uint8Array(runtime.buffer, address, size);
-  const check = (address: number) => {
-    const before = bytes(address - GUARD, GUARD);
-    const after = bytes(address + sizes.get(address)!, GUARD);
-    if (!before.every((x) => x === 255) || !after.every((x) => x === 255)) {
-      throw new Error(`a kernel wrote outside of a block of ${sizes.get(address)} bytes`);
-    }
-  };
-  allocator.allocate = (size) => {
-    const address = allocate(size + 2 * GUARD) + GUARD;
-    bytes(address - GUARD, size + 2 * GUARD).fill(255);
-    sizes.set(address, size);
-    return address;
-  };
-  allocator.free = (address) => {
-    check(address);
-    sizes.delete(address);
-    free(address - GUARD);
-  };
-  return () => {
-    for (const address of sizes.keys()) check(address);
-  };
-}
 
 type Make = (...shape: number[]) => Tensor;
 
@@ -154,6 +138,29 @@ describe.each(testBuilds)('%s', (build) => {
     });
   });
 
+  it('sparse attention, and scores and weights that the caller changes', () => {
+    const longformer = masks.longformer({ window: 3, dilation: 2, globalTokens: [1, 66] });
+    for (const mask of [longformer, masks.bigBird({ blockSize: 8 }), masks.documents([0, 3, 70, 131])])
+      attention(131, 131, 6, 5, { mask });
+    const [scoreMod, probMod] = [everyScore((score) => score + 1), everyScore((weight) => weight / 2)];
+    for (const queries of LENGTHS) {
+      for (const mods of [{ scoreMod }, { probMod }, { scoreMod, probMod, mask: masks.slidingWindow(9, 9) }]) {
+        guarded((make) => {
+          const [q, k, v] = [make(1, 2, queries, 59), make(1, 1, 131, 59), make(1, 1, 131, 7)];
+          const { output, lse } = attentionState(q, k, v, mods);
+          return [output, lse];
+        });
+      }
+    }
+    guarded((make) => {
+      const layer = new LongformerAttention(runtime, { embedDim: 6, heads: 2, window: 4 });
+      layer.load(Object.fromEntries(Object.entries(layer.shapes).map(([name, shape]) => [name, make(...shape)])));
+      const output = layer.forward(make(2, 70, 6), { globalTokens: [0, 69] });
+      layer.dispose();
+      return [output];
+    });
+  });
+
   it('does not read masked keys and values into a result', () => {
     guarded((make) => {
       const [q, k, v] = [make(1, 1, 9, 6), make(1, 1, 30, 6), make(1, 1, 30, 7)];
@@ -188,7 +195,100 @@ describe.each(testBuilds)('%s', (build) => {
     });
   });
 
+  it('norms and layers of models', () => {
+    for (const dim of DIMS)
+      guarded((make) => [layerNorm(make(9, dim), make(dim), make(dim)), rmsNorm(make(9, dim), make(dim))]);
+    const layers: [Layer, (make: Make) => Tensor][] = [];
+    const add = <L extends Layer>(layer: L, forward: (layer: L, make: Make) => Tensor) =>
+      layers.push([layer, (make) => forward(layer, make)]);
+    const msa = { msaDim: 5, heads: 2, headDim: 3 };
+    add(new MSARowAttentionWithPairBias(runtime, { ...msa, pairDim: 3 }), (layer, make) =>
+      layer.forward(make(9, 7, 5), make(7, 7, 3), visible(9, 7)),
+    );
+    add(new MSAColumnAttention(runtime, msa), (layer, make) => layer.forward(make(9, 7, 5), visible(9, 7)));
+    add(new MSAColumnGlobalAttention(runtime, msa), (layer, make) => layer.forward(make(9, 7, 5), visible(9, 7)));
+    add(new TriangleAttention(runtime, { pairDim: 5, heads: 2, headDim: 3, node: 'ending' }), (layer, make) =>
+      layer.forward(make(7, 7, 5), visible(7, 7)),
+    );
+    add(new CrossAttention(runtime, { queryDim: 5, contextDim: 3, heads: 2, headDim: 3 }), (layer, make) =>
+      layer.forward(make(2, 9, 5), make(2, 7, 3)),
+    );
+    add(new PatchEmbedding(runtime, { imageSize: 6, patchSize: 3, embedDim: 5 }), (layer, make) =>
+      layer.forward(make(2, 3, 9, 3)),
+    );
+    const latent = { hiddenDim: 5, heads: 3, latentDim: 6, nopeDim: 3, ropeDim: 2, valueDim: 7 };
+    add(new MultiHeadLatentAttention(runtime, latent), (layer, make) => layer.forward(make(2, 9, 5)));
+    for (const [layer, forward] of layers) {
+      guarded((make) => {
+        layer.load(Object.fromEntries(Object.entries(layer.shapes).map(([name, shape]) => [name, make(...shape)])));
+        const output = forward(make);
+        layer.dispose();
+        return [output];
+      });
+    }
+  });
+
+  const visible = (...shape: number[]) =>
+    runtime.tensor(
+      shape,
+      Array.from({ length: count(shape) }, (_, at) => at % 5 > 0),
+      'boolean',
+    );
+
+  it('linear attention', () => {
+    const rules = ['linear', 'gated', 'delta', 'gatedDelta'] as const;
+    const maps = (dim: number) =>
+      ['elu', 'relu', 'cosformer', favorFeatures({ headDim: dim, features: dim + 2 })] as const;
+    const call = (
+      layout: 'bhsd' | 'bshd',
+      dim: number,
+      valueDim: number,
+      length: number,
+      options: LinearAttentionOptions,
+    ) =>
+      guarded((make, into) => {
+        const shape = (heads: number, ...rest: number[]) =>
+          layout === 'bhsd' ? [2, heads, length, ...rest] : [2, length, heads, ...rest];
+        const [q, k, v] = [shape(4, dim), shape(2, dim), shape(2, valueDim)].map((s) => make(...s));
+        const { update = 'linear' } = options;
+        const given: LinearAttentionOptions = { ...options, layout, output: into(...shape(4, valueDim)) };
+        if (update === 'gated') given.decay = make(...shape(2, dim));
+        if (update === 'gatedDelta') given.decay = make(...shape(2));
+        if (update.endsWith('elta')) given.beta = make(...shape(1));
+        const features =
+          options.featureMap === 'cosformer' ? 2 * dim : typeof options.featureMap === 'object' ? dim + 2 : dim;
+        const columns = valueDim + (options.featureMap ? 1 : 0) + (typeof options.featureMap === 'object' ? 1 : 0);
+        given.state = make(2, 2, features, columns);
+        const { output, state } = linearAttentionState(q, k, v, given);
+        return [output, state];
+      });
+    for (const layout of ['bhsd', 'bshd'] as const) {
+      for (const dim of DIMS) {
+        for (const valueDim of [1, 3, 4, 17]) {
+          for (const update of rules) call(layout, dim, valueDim, 3, { update });
+          call(layout, dim, valueDim, 3, { update: 'gated', featureMap: 'elu' });
+          for (const featureMap of maps(dim)) call(layout, dim, valueDim, 3, { featureMap, causal: dim % 2 === 0 });
+        }
+      }
+      for (const length of LENGTHS) {
+        // The rules that correct diverge with long keys and large β.
+        for (const update of rules.slice(0, length < 10 ? 4 : 2))
+          call(layout, 5, 6, length, { update, keyLengths: [length, 0] });
+        for (const featureMap of maps(5)) call(layout, 5, 6, length, { featureMap, causal: layout === 'bhsd' });
+      }
+    }
+  });
+
   it('positions', () => {
+    guarded((make) => [
+      relativePositionBias(make(8, 3), { queries: 9, keys: 7 }),
+      resizePositions(make(13, 5), { from: [3, 4], to: [5, 3], prefix: 1 }),
+    ]);
+    guarded((make, into) => [addPositions(into(2, 3, 5), make(4, 5), { offset: 1 })]);
+    for (const options of [{ axes: { sections: [1, 2] } }, { xpos: {} }]) {
+      const rope = new RotaryEmbedding(runtime, { headDim: 6, ...options });
+      guarded((_make, into) => [rope.apply(into(2, 3, 9, 6), { offset: 3, role: 'key' })]);
+    }
     for (const headDim of [2, 6, 58, 111]) {
       const rotaryDim = headDim - (headDim % 2);
       for (const style of ['half', 'interleaved'] as const) {

@@ -64,6 +64,8 @@ describe.each(testBuilds)('%s', (build) => {
 
   it('linear around the edges of a group of 8 rows, a block of 64 and a tile of 128', () => {
     for (const rows of [0, 1, 7, 8, 9, 63, 64, 65, 129]) checkLinear([rows, 48], 20, true);
+    for (const rows of [1, 2, 3, 4])
+      for (const features of [479, 480, 481, 1001]) checkLinear([rows, 7], features, true);
     for (const out of [0, 127, 128, 129, 257]) checkLinear([10, 48], out, true);
     checkLinear([48], 5, true);
     checkLinear([2, 3, 2, 48], 5, false);

@@ -7,14 +7,13 @@ import { describe, expect, it } from 'vitest';
 function output(program: string, define: Record<string, string> = {}): string {
   const { outputFiles } = buildSync({
     stdin: {
-      contents: `import { createRuntimeSync, MultiHeadAttention } from './src/index.ts';\n${program}`,
+      contents: `import { createRuntimeSync, MultiHeadAttention } from './src/platforms/inline.ts';\n${program}`,
       resolveDir: fileURLToPath(new URL('..', import.meta.url)),
     },
     bundle: true,
     write: false,
     format: 'esm',
     platform: 'node',
-    loader: { '.wasm': 'base64' },
     define,
   });
   const flags = ['--expose-gc', '--input-type=module', '-'];

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { createRuntimeSync, scaledDotProductAttention } from 'wasm-attention';
+import { createRuntimeSync, masks, scaledDotProductAttention } from 'wasm-attention';
 import { attention } from 'wasm-attention/reference';
 import { expectAccurate, random } from './support.ts';
 
@@ -24,4 +24,20 @@ it('one head of 16,384 queries and keys needs less than 64 MB beside its tensors
   const float32 = attention(taken, arrays[1], arrays[2], { precision: 'float32' });
   const actual = rows.flatMap((i) => [...output.data.subarray(i * dim, (i + 1) * dim)]);
   expectAccurate(actual, truth.output.data, float32.output.data);
+});
+
+it.each([
+  ['Longformer', () => masks.longformer({ window: 64, globalTokens: [0, 500] })],
+  ['dilated', () => masks.dilated({ window: 16, dilation: 4 })],
+  ['BigBird', () => masks.bigBird({ blockSize: 32 })],
+])('%s needs memory in proportion to the length, and little of it', (_name, mask) => {
+  const beyond = [4096, 16_384].map((length) => {
+    const runtime = createRuntimeSync();
+    const [query, output] = [runtime.zeros([1, 1, length, 4]), runtime.empty([1, 1, length, 4])];
+    const tensorBytes = runtime.memory.usedBytes;
+    scaledDotProductAttention(query, query, query, { mask: mask(), output });
+    return runtime.memory.peakBytes - tensorBytes;
+  });
+  expect(beyond[1]).toBeLessThan(4.5 * beyond[0]);
+  expect(beyond[1]).toBeLessThan(1e6);
 });

@@ -1,25 +1,33 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { createRuntimeSync } from 'wasm-attention';
-import { Attention, type OnnxTensor, RotaryEmbedding } from 'wasm-attention/onnx';
+import { createRuntimeSync, type Runtime } from 'wasm-attention';
+import {
+  Attention,
+  CausalConvWithState,
+  FlexAttention,
+  LinearAttention,
+  type OnnxTensor,
+  RotaryEmbedding,
+} from 'wasm-attention/onnx';
 import { builds } from './support.ts';
 
 // The node test cases of onnx/onnx, one JSON file a case: { op, attributes, inputs, outputs }, data in base64.
 const folder = process.env.ONNX_CASES;
-const tolerance: Record<string, number> = { float32: 1e-5, float16: 2e-3, bfloat16: 1e-2 };
+const tolerance: Record<string, number> = { float32: 1e-5, float64: 1e-5, float16: 2e-3, bfloat16: 1e-2 };
 
 type Named = Omit<OnnxTensor, 'data'> & { name: string; data: string };
 type Case = {
   name: string;
   op: string;
-  attributes: Record<string, number>;
+  attributes: Record<string, unknown>;
   inputs: (Named | null)[];
   outputs: (Named | null)[];
 };
 
 const arrays = {
   float32: Float32Array,
+  float64: Float64Array,
   float16: Uint16Array,
   bfloat16: Uint16Array,
   bool: Uint8Array,
@@ -27,7 +35,20 @@ const arrays = {
 };
 const operands: Record<string, string[]> = {
   Attention: ['Q', 'K', 'V', 'attn_mask', 'past_key', 'past_value', 'nonpad_kv_seqlen'],
+  FlexAttention: ['Q', 'K', 'V'],
   RotaryEmbedding: ['X', 'cos_cache', 'sin_cache', 'position_ids'],
+  LinearAttention: ['query', 'key', 'value', 'past_state', 'decay', 'beta'],
+  CausalConvWithState: ['input', 'weight', 'bias', 'past_state'],
+};
+
+// biome-ignore lint/suspicious/noExplicitAny: inputs and attributes are what the case says
+type Operator = (runtime: Runtime, inputs: any, attributes: any) => Record<string, OnnxTensor | undefined>;
+const operators: Record<string, Operator> = {
+  Attention,
+  FlexAttention,
+  RotaryEmbedding,
+  LinearAttention,
+  CausalConvWithState,
 };
 
 function decode({ dtype, shape, data }: Named): OnnxTensor {
@@ -42,7 +63,9 @@ function numbers({ dtype, data }: OnnxTensor): number[] {
     if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
     return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
   };
-  return Array.from(data as Float32Array, (value) => (dtype === 'float32' ? value : bits(value)));
+  return Array.from(data as Float32Array, (value) =>
+    dtype.startsWith('float') && dtype !== 'float16' ? value : bits(value),
+  );
 }
 
 function load(directory: string): Case[] {
@@ -63,12 +86,9 @@ if (!folder) {
     it.each(cases.map((one) => [one.name, one] as const))('%s', (_name, { op, attributes, inputs, outputs }) => {
       const given = Object.fromEntries(inputs.flatMap((input, i) => (input ? [[operands[op][i], decode(input)]] : [])));
       const wanted = outputs.some((output) => output?.name === 'qk_matmul_output') ? { qk_matmul_output_mode: 0 } : {};
-      const results: Record<string, OnnxTensor | undefined> =
-        op === 'Attention'
-          ? Attention(runtime, given as Parameters<typeof Attention>[1], { ...wanted, ...attributes })
-          : RotaryEmbedding(runtime, given as Parameters<typeof RotaryEmbedding>[1], attributes);
+      const results = operators[op](runtime, given, { ...wanted, ...attributes });
       for (const output of outputs.filter((one) => one !== null)) {
-        const result = results[op === 'Attention' ? output.name : 'Y']!;
+        const result = results[op === 'RotaryEmbedding' ? 'Y' : output.name]!;
         expect(result.shape).toEqual(output.shape);
         expect(result.dtype).toBe(output.dtype);
         const [actual, expected] = [numbers(result), numbers(decode(output))];

@@ -1,13 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import {
+  addPositions,
   alibiSlopes,
   applyRotaryTables,
   RotaryEmbedding,
   type RotaryScaling,
+  relativePositionBias,
   sinusoidalEncoding,
 } from 'wasm-attention';
 import {
   type RotaryOptions,
+  relativePositionBias as referenceBias,
   sinusoidalEncoding as referenceSinusoidal,
   alibiSlopes as referenceSlopes,
   rotaryEmbedding,
@@ -47,9 +50,9 @@ describe.each(testBuilds)('%s', (build) => {
     const input = random(shape, 1);
     const truth = rotaryEmbedding(input, options);
     const float32 = rotaryEmbedding(input, { ...options, precision: 'float32' });
-    const { positions, offset, layout, rotaryDim, base, style, scaling } = options;
-    const rope = new RotaryEmbedding(runtime, { headDim: shape[3], rotaryDim, base, style, scaling });
-    const at = { offset, layout, ...(positions ? { positions: positions.data } : {}) };
+    const { positions, offset, role, layout, rotaryDim, base, style, scaling, axes, xpos } = options;
+    const rope = new RotaryEmbedding(runtime, { headDim: shape[3], rotaryDim, base, style, scaling, axes, xpos });
+    const at = { offset, role, layout, ...(positions ? { positions: positions.data } : {}) };
     runtime.scope(() => {
       const given = upload(runtime, input);
       const output = runtime.empty(shape);
@@ -82,6 +85,103 @@ describe.each(testBuilds)('%s', (build) => {
   it.each(scalings)('rotary embedding scaled: $type', (scaling) => {
     check([1, 2, 40, 40], { scaling });
     check([1, 2, 40, 48], { scaling, rotaryDim: 40, style: 'interleaved', offset: 100 });
+  });
+
+  it('rotary embedding on several axes', () => {
+    const positions = (axes: number, ...rest: number[]) => {
+      const shape = [axes, ...rest];
+      return { shape, data: Float64Array.from({ length: axes * rest[0] * rest[1] }, (_, i) => (i * 37) % 53) };
+    };
+    for (const axes of [
+      { sections: [4, 6, 10] },
+      { sections: [8, 6, 6], arrangement: 'interleaved' as const },
+      { sections: [7, 13], arrangement: 'axial' as const },
+      { sections: [20] },
+    ]) {
+      const count = axes.sections.length;
+      for (const style of ['half', 'interleaved'] as const) {
+        check([2, 3, 9, 40], { axes, style, positions: positions(count, 1, 9) });
+        check([2, 9, 3, 43], { axes, style, rotaryDim: 40, layout: 'bshd', positions: positions(count, 2, 9) });
+        check([1, 2, 9, 40], { axes, style, offset: 7, base: 100 });
+      }
+      check([1, 2, 30, 40], { axes, scaling: { type: 'yarn', factor: 16, originalMaxPosition: 256 } });
+    }
+  });
+
+  it('text at equal positions on all axes turns as with one', () => {
+    const input = random([1, 2, 9, 40], 3);
+    runtime.scope(() => {
+      const [one, three] = [undefined, { sections: [4, 6, 10] }].map((axes) =>
+        new RotaryEmbedding(runtime, { headDim: 40, axes }).apply(upload(runtime, input), { offset: 5 }),
+      );
+      expect(three.data).toEqual(one.data);
+    });
+  });
+
+  it('xPos: queries grow as keys shrink', () => {
+    for (const role of ['query', 'key'] as const) {
+      check([2, 3, 40, 40], { xpos: {}, role });
+      check([2, 3, 40, 43], { xpos: { scaleBase: 64, center: 20, gamma: 0.5 }, role, rotaryDim: 40, offset: 10 });
+      check([2, 9, 2, 6], {
+        xpos: {},
+        role,
+        layout: 'bshd',
+        positions: { shape: [2, 9], data: Float64Array.from({ length: 18 }, (_, i) => (i * 37) % 101) },
+      });
+    }
+  });
+
+  it('relative bias of T5', () => {
+    for (const [buckets, heads] of [
+      [32, 3],
+      [4, 1],
+      [64, 2],
+    ]) {
+      for (const [queries, keys] of [
+        [0, 0],
+        [0, 5],
+        [1, 0],
+        [1, 1],
+        [1, 200],
+        [70, 9],
+        [65, 130],
+      ]) {
+        for (const given of [{}, { bidirectional: false }, { queryOffset: -3, maxDistance: 40 }, { queryOffset: 99 }]) {
+          const options = { queries, keys, ...given };
+          const table = random([buckets, heads], queries);
+          runtime.scope(() => {
+            const bias = relativePositionBias(upload(runtime, table), options);
+            const expected = referenceBias(table, options);
+            expect(bias.shape).toEqual(expected.shape);
+            expect(Array.from(bias.data)).toEqual(Array.from(expected.data));
+          });
+        }
+      }
+    }
+    expect(runtime.memory.usedBytes).toBe(0);
+  });
+
+  it('learned positions', () => {
+    const [x, table] = [random([2, 3, 5], 1), random([9, 5], 2)];
+    const expected = (rows: number[]) =>
+      Float32Array.from(x.data, (value, at) => value + table.data[rows[Math.floor(at / 5)] * 5 + (at % 5)]);
+    runtime.scope(() => {
+      const given = upload(runtime, table);
+      for (const [options, rows] of [
+        [{}, [0, 1, 2, 0, 1, 2]],
+        [{ offset: 6 }, [6, 7, 8, 6, 7, 8]],
+        [{ positions: [8, 0, 3] }, [8, 0, 3, 8, 0, 3]],
+        [{ positions: [8, 0, 3, 1, 1, 5] }, [8, 0, 3, 1, 1, 5]],
+      ] as const) {
+        const input = upload(runtime, x);
+        const output = runtime.empty(x.shape);
+        expect(addPositions(input, given, { ...options, output })).toBe(output);
+        expect(output.data).toEqual(expected([...rows]));
+        expect(input.data).toEqual(x.data);
+        expect(addPositions(input, given, options)).toBe(input);
+        expect(input.data).toEqual(output.data);
+      }
+    });
   });
 
   it('rotary embedding by given tables', () => {

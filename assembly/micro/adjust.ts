@@ -1,4 +1,4 @@
-import { Attention, Run, RunKind } from '../params';
+import { Attention, Block, Run, RunKind } from '../params';
 import { Lane } from '../task';
 import { pointer, real, word } from '../simd/lanes';
 import { tanh } from '../simd/tanh';
@@ -66,13 +66,25 @@ export function maskBits(scores: usize, group: usize, bits: usize, count: i32): 
   }
 }
 
-/** softcap → bias → ALiBi → mask on the scores of a group with `count` keys of a run, from `key` on. */
-export function adjust(scores: usize, params: usize, group: usize, run: usize, key: i32, count: i32): void {
+/** softcap → bias → ALiBi on the scores of a group with `count` keys from `key` on. */
+export function shift(scores: usize, params: usize, group: usize, key: i32, count: i32): void {
   const cap = real(params, Attention.softcap), unit = real(params, Attention.unit);
   if (cap != 0) softcap(scores, count, cap * unit);
   if (pointer(params, Attention.bias) != 0) addBias(scores, group, key, count, <usize>word(params, Attention.biasKey) << 2, unit);
   if (pointer(params, Attention.slopes) != 0) addAlibi(scores, group, key, count);
+}
+
+/** The mask of a run. */
+export function mask(scores: usize, group: usize, run: usize, key: i32, count: i32): void {
   const kind = word(run, Run.kind);
   if (kind == RunKind.interval) maskInterval(scores, group, key, count);
-  else if (kind == RunKind.bits) maskBits(scores, group, pointer(run, Run.data) + (<usize>(key - word(run, Run.start)) << 3), count);
+  else if (kind == RunKind.bits) {
+    maskBits(scores, group, pointer(run, Run.data) + Block.boundsBytes + (<usize>(key - word(run, Run.start)) << 3), count);
+  }
+}
+
+/** softcap → bias → ALiBi → mask. */
+export function adjust(scores: usize, params: usize, group: usize, run: usize, key: i32, count: i32): void {
+  shift(scores, params, group, key, count);
+  mask(scores, group, run, key, count);
 }

@@ -2,18 +2,26 @@ import { sums } from './few';
 
 // Few rows against an int8 cache, in integers: an int16 dot product takes 8 pairs at once where a float FMA takes 4, and nothing is
 // widened to float. Queries and weights are int16 (15 bits, an error of 2⁻¹⁶ of the largest: far below that of an int8 key or value).
-// Sums fit 32 bits: 32767 · 127 · 2 a dot product, headDim / 8 or a tile's keys / 2 of them a lane.
+// Sums fit 32 bits: 32767 · 127 · 2 a dot product, headDim / 8 or a tile's keys / 2 of them a lane: at most 258.
 
 const MOST: f32 = 32767;
+/** The largest headDim of these kernels. */
+export const BYTES_DIM = 2048;
+
+/** max|row[dim]|; NaN if there is one. */
+export function largestOf(row: usize, dim: i32): f32 {
+  let most: f32 = 0;
+  for (let d: usize = 0; d < <usize>dim; d++) most = max(most, abs(load<f32>(row + (d << 2))));
+  return most;
+}
 
 /** int16[dim] = row[dim] · 32767 / max|row|, padded with zeros to a multiple of 16; returns the scale back. */
 export function quantize(to: usize, row: usize, dim: i32): f32 {
   memory.fill(to, 0, <usize>((dim + 15) & ~15) << 1);
-  let most: f32 = 0;
-  for (let d: usize = 0; d < <usize>dim; d++) most = max(most, abs(load<f32>(row + (d << 2))));
+  const most = largestOf(row, dim);
   if (!(most < Infinity)) return NaN;
-  const inverse: f32 = most > 0 ? MOST / most : 0;
-  for (let d: usize = 0; d < <usize>dim; d++) store<i16>(to + (d << 1), <i16>(<i32>nearest(load<f32>(row + (d << 2)) * inverse)));
+  const inverse = most > 0 ? <f64>MOST / <f64>most : 0;
+  for (let d: usize = 0; d < <usize>dim; d++) store<i16>(to + (d << 1), <i16>(<i32>nearest(<f64>load<f32>(row + (d << 2)) * inverse)));
   return most / MOST;
 }
 

@@ -12,6 +12,6 @@ export default defineConfig({
   // The encoder's sources lie in the other example: what they import is found here.
   resolve: { dedupe: ['wasm-attention', '@huggingface/tokenizers'] },
   worker: { format: 'es' },
-  // The bulk is the kernels, in base64.
+  // The bulk is the kernels, in hexadecimal.
   build: { target: 'es2022', chunkSizeWarningLimit: 700 },
 });

@@ -1,5 +1,5 @@
 import type { Tensor } from '../tensor.ts';
-import { broadcastStrides, sizesOf } from './mask.ts';
+import { broadcastStrides, sizesOf } from './broadcast.ts';
 import type { Problem } from './problem.ts';
 
 /** What is added to the scores: a tensor as it lies, or `data` of one's own; strides over [batch, heads, queries, keys]. */

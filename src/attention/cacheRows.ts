@@ -34,7 +34,8 @@ export class CacheRows {
     const words = Math.ceil((heads * rows * bytesOf(dtype, dim)) / 4);
     [this.#store, this.#scales] = runtime.allOrNothing((make) => {
       const store = make([words], 'int32');
-      return [store, dtype === 'int8' ? make([heads * rows]) : undefined];
+      // The kernels of one row read 16 scales at a time.
+      return [store, dtype === 'int8' ? make([heads * rows + 15]) : undefined];
     });
     runtime.keep(this.#store);
     if (this.#scales) runtime.keep(this.#scales);
@@ -58,36 +59,6 @@ export class CacheRows {
     return [0, this.rows * row, row];
   }
 
-  /**
-   * Stores tokens, turned by their positions if there is a `rotary`.
-   * @param input float32 [batch, heads, tokens, dim], in the order of `layout`
-   * @param rowOf [batch · tokens]: the row of each, −1: not stored
-   */
-  write(
-    input: Tensor,
-    layout: Layout,
-    rowOf: Int32Array,
-    positions: ArrayLike<number>,
-    rotary: RotaryEmbedding | undefined,
-  ): void {
-    const { runtime, heads, dim } = this;
-    const batch = input.shape[0];
-    if (rowOf.length === 0) return;
-    const pairs = rotary ? rotary.rotaryDim / 2 : 0;
-    const tableBytes = rowOf.length * pairs * 4;
-    runtime.withScratch([Append.words * 4, rowOf.byteLength, tableBytes, tableBytes], (params, rowsAt, cos, sin) => {
-      if (pairs > 0) rotary?.writeTables(cos, sin, positions);
-      const { int32 } = runtime.allocator;
-      int32.set(rowOf, rowsAt / 4);
-      const tables = pairs > 0 ? [cos, sin] : [0, 0];
-      const interleaved = rotary?.style === 'interleaved' ? 1 : 0;
-      const sizes = [batch, heads, rowOf.length / batch, dim, 2 * pairs, interleaved, storedAs[this.dtype], this.rows];
-      const words = [this.address, this.scales, input.address, rowsAt, ...tables, ...sizes];
-      int32.set([...words, ...stridesOf(input.shape, layout)], params / 4);
-      runtime.run(Kernel.append, params, batch * heads, rowOf.length * heads * dim);
-    });
-  }
-
   /** Copies `count` rows of every head. */
   copy(from: number, to: number, count: number): void {
     const { bytes } = this.runtime.allocator;
@@ -105,4 +76,48 @@ export class CacheRows {
     this.#store.dispose();
     this.#scales?.dispose();
   }
+}
+
+/** Tokens to be stored. */
+export type Write = {
+  to: CacheRows;
+  /** float32 [batch, heads, tokens, dim], in the order of `layout` */
+  input: Tensor;
+  layout: Layout;
+  /** [batch · tokens]: the row of each, −1: not stored */
+  rows: Int32Array;
+  /** Turns each token by its position, [batch · tokens]. */
+  rotary?: RotaryEmbedding;
+  positions?: Float64Array;
+};
+
+/** Stores tokens, of as many batches and heads in each write: all of them or, if the memory limit is hit, none. */
+export function storeRows(runtime: Runtime, writes: readonly Write[]): void {
+  if (writes[0].rows.length === 0) return;
+  const pairsOf = ({ rotary }: Write) => (rotary ? rotary.rotaryDim / 2 : 0);
+  const sizes = writes.flatMap((write) => {
+    const tableBytes = write.rows.length * pairsOf(write) * 4;
+    return [write.rows.byteLength, tableBytes, tableBytes];
+  });
+  runtime.withScratch([writes.length * Append.words * 4, ...sizes], (params, ...places) => {
+    let tasks = 0;
+    let work = 0;
+    writes.forEach((write, part) => {
+      const { to, input, layout, rows, rotary, positions } = write;
+      const [rowsAt, cos, sin] = places.slice(3 * part);
+      const pairs = pairsOf(write);
+      if (rotary && positions && pairs > 0) rotary.writeTables(cos, sin, positions, 'key');
+      const [batch] = input.shape;
+      const tables = pairs > 0 ? [cos, sin] : [0, 0];
+      const interleaved = rotary?.style === 'interleaved' ? 1 : 0;
+      const sizes = [batch, to.heads, rows.length / batch, to.dim, 2 * pairs, interleaved, storedAs[to.dtype], to.rows];
+      const words = [writes.length, to.address, to.scales, input.address, rowsAt, ...tables, ...sizes];
+      const { int32 } = runtime.allocator;
+      int32.set(rows, rowsAt / 4);
+      int32.set([...words, ...stridesOf(input.shape, layout)], params / 4 + part * Append.words);
+      tasks += batch * to.heads;
+      work += rows.length * to.heads * to.dim;
+    });
+    runtime.run(Kernel.append, params, tasks, work);
+  });
 }

@@ -23,7 +23,24 @@ export function intervalsWhere(keys: number, visible: (key: number) => unknown):
   return found;
 }
 
+/** Intervals of any order that may overlap, as a set; cut to [0, keys). */
+export function unionOf(parts: readonly (readonly [number, number])[], keys: number): Intervals {
+  const found: number[] = [];
+  for (const [start, end] of [...parts].sort((a, b) => a[0] - b[0]))
+    append(found, Math.max(start, 0), Math.min(end, keys));
+  return found;
+}
+
+/** Adds an interval that begins no earlier than the last one. */
+function append(found: number[], start: number, end: number): void {
+  if (start >= end) return;
+  const last = found.length - 1;
+  if (last > 0 && start <= found[last]) found[last] = Math.max(found[last], end);
+  else found.push(start, end);
+}
+
 export function intersection(a: Intervals, b: Intervals): Intervals {
+  if (a.length === 0 || b.length === 0) return none;
   const found: number[] = [];
   for (let x = 0, y = 0; x < a.length && y < b.length; ) {
     const start = Math.max(a[x], b[y]);
@@ -46,6 +63,18 @@ export function complement(a: Intervals, keys: number): Intervals {
   return found;
 }
 
-export function union(a: Intervals, b: Intervals, keys: number): Intervals {
-  return complement(intersection(complement(a, keys), complement(b, keys)), keys);
+export function union(a: Intervals, b: Intervals): Intervals {
+  if (a.length === 0) return b;
+  if (b.length === 0) return a;
+  const found: number[] = [];
+  for (let x = 0, y = 0; x < a.length || y < b.length; ) {
+    if (y >= b.length || a[x] <= b[y]) {
+      append(found, a[x], a[x + 1]);
+      x += 2;
+    } else {
+      append(found, b[y], b[y + 1]);
+      y += 2;
+    }
+  }
+  return found;
 }

@@ -1,13 +1,11 @@
-import { Attention, Block, Kernel, Run, RunKind, Stored } from '../../assembly/params.ts';
-import { tallMicroKernels } from '../runtime/features.ts';
+import { Attention, Block, Kernel, Stored } from '../../assembly/params.ts';
 import type { Tensor } from '../tensor.ts';
-import { type Bias, combinedBias } from './bias.ts';
+import { combinedBias } from './bias.ts';
+import { runModified } from './modify.ts';
 import { stridesOf } from './options.ts';
+import { type Driver, type Placement, placement, type TaskShape, writeParameters } from './parameters.ts';
 import { type Plan, planMask } from './plan.ts';
 import { outputShape, type Problem } from './problem.ts';
-
-/** A kernel over score tiles: flash attention in log2 units (2^x is cheaper than e^x), or the scores themselves. */
-export type Driver = 'flash' | 'scores';
 
 /**
  * Plans the mask, fills the parameters and runs a kernel over all blocks of queries.
@@ -15,27 +13,78 @@ export type Driver = 'flash' | 'scores';
  * @param lse [batch, heads, queries]
  */
 export function launch(driver: Driver, problem: Problem, output: Tensor, lse?: Tensor): void {
-  const { runtime, batch, heads, queries, keys } = problem;
-  if (output.size === 0 && (lse?.size ?? 0) === 0) return;
-  const plan = problem.mask ? planMask(problem.mask, problem) : undefined;
-  const bias = problem.biases.length > 0 ? combinedBias(problem) : undefined;
-  const shape = taskShape(driver, problem, plan);
-  const place = placement(problem, plan, bias, shape.splits);
-  const work = batch * heads * queries * keys * (problem.headDim + problem.valueDim);
-  runtime.withMemory(place.bytes, (params) => {
-    writeParameters(driver, problem, params, place, plan, bias, shape, output, lse);
-    runtime.run(driver === 'flash' ? Kernel.flash : Kernel.scores, params, shape.tasks, work);
-    if (shape.splits > 1) combineSplits(problem, params + place.partial, shape.splits, output, lse);
-  });
+  const call = new Call(driver, problem, output, lse);
+  try {
+    call.run(0, call.tasks);
+    call.finish();
+  } finally {
+    call.free();
+  }
 }
 
-/** What a task is: how many heads it has together, how many parts its keys are split in, keys in a tile. */
-type TaskShape = { tasks: number; headsPerTask: number; splits: number; splitKeys: number; tileKeys: number };
+/** A call that is planned and lies in linear memory. Its tasks may be run in parts; in the end it must be freed. */
+export class Call {
+  readonly #shape: TaskShape;
+  readonly #place: Placement;
+  readonly #params: number;
+
+  constructor(
+    readonly driver: Driver,
+    readonly problem: Problem,
+    readonly output: Tensor,
+    readonly lse?: Tensor,
+  ) {
+    const plan = problem.mask ? planMask(problem.mask, problem) : undefined;
+    const bias = problem.biases.length > 0 ? combinedBias(problem) : undefined;
+    this.#shape = isModified(problem) ? oneHead(problem) : taskShape(driver, problem, plan);
+    this.#place = placement(problem, plan, bias, this.#shape.splits);
+    this.#params = problem.runtime.allocator.allocate(this.#place.bytes);
+    try {
+      writeParameters(driver, problem, this.#params, this.#place, plan, bias, this.#shape, output, lse);
+    } catch (error) {
+      this.free();
+      throw error;
+    }
+  }
+
+  get tasks(): number {
+    return this.output.size > 0 || (this.lse?.size ?? 0) > 0 ? this.#shape.tasks : 0;
+  }
+
+  run(first: number, count: number): void {
+    if (count === 0) return;
+    const { driver, problem } = this;
+    const { runtime, batch, heads, queries, keys, headDim, valueDim } = problem;
+    if (isModified(problem)) {
+      const bytes = runtime.kernels.scratchBytes(Kernel.flash, this.#params);
+      runtime.withMemory(bytes, (scratch) => runModified(problem, this.#params, scratch, first, count));
+      return;
+    }
+    runtime.allocator.int32[this.#params / 4 + Attention.firstTask] = first;
+    const work = batch * heads * queries * keys * (headDim + valueDim) * (count / this.#shape.tasks);
+    runtime.run(driver === 'flash' ? Kernel.flash : Kernel.scores, this.#params, count, work);
+  }
+
+  /** After the last task. */
+  finish(): void {
+    const { splits } = this.#shape;
+    if (this.tasks > 0 && splits > 1)
+      combineSplits(this.problem, this.#params + this.#place.partial, splits, this.output, this.lse);
+  }
+
+  free(): void {
+    this.problem.runtime.allocator.free(this.#params);
+  }
+}
+
+function isModified({ scoreMod, probMod }: Problem): boolean {
+  return scoreMod !== undefined || probMod !== undefined;
+}
 
 function taskShape(driver: Driver, problem: Problem, plan: Plan | undefined): TaskShape {
   const { batch, heads, queries, keys, source, headDim, valueDim } = problem;
   const groupSize = heads / source.kvHeads;
-  let headsPerTask = plan && plan.headStride > 0 ? 1 : Math.min(groupSize, Math.floor(Block.queries / queries));
+  let headsPerTask = plan && plan.heads > 1 ? 1 : Math.min(groupSize, Math.floor(Block.queries / queries));
   while (headsPerTask > 1 && groupSize % headsPerTask !== 0) headsPerTask--;
   headsPerTask = Math.max(headsPerTask, 1);
   const tasks = ((batch * heads) / headsPerTask) * Math.ceil(queries / Block.queries);
@@ -54,141 +103,15 @@ function taskShape(driver: Driver, problem: Problem, plan: Plan | undefined): Ta
   return { tasks: tasks * splits, headsPerTask, splits, splitKeys, tileKeys };
 }
 
+/** Tasks of whole heads, unsplit: the caller's functions are told one head. */
+function oneHead({ batch, heads, queries, keys }: Problem): TaskShape {
+  const tasks = batch * heads * Math.ceil(queries / Block.queries);
+  return { tasks, headsPerTask: 1, splits: 1, splitKeys: keys, tileKeys: Block.keys };
+}
+
 /** Few queries of few heads are split over the keys into so many tasks, of so many keys at least. */
 const LEAST_TASKS = 16;
 const LEAST_SPLIT = 512;
-
-/** Where a call's parameters and tables lie, in bytes from the parameters' address. */
-type Placement = Record<
-  | 'offsets'
-  | 'slopes'
-  | 'sinks'
-  | 'starts'
-  | 'runs'
-  | 'segmentStarts'
-  | 'segments'
-  | 'data'
-  | 'bias'
-  | 'partial'
-  | 'bytes',
-  number
->;
-
-function placement(problem: Problem, plan: Plan | undefined, bias: Bias | undefined, splits: number): Placement {
-  const { batch, heads, queries, valueDim, source } = problem;
-  let bytes = Attention.words * 4;
-  const take = (words: number) => {
-    const at = bytes;
-    bytes += words * 4;
-    return at;
-  };
-  return {
-    offsets: take(batch),
-    slopes: take(problem.alibiSlopes ? heads : 0),
-    sinks: take(problem.sink ? heads : 0),
-    starts: take(plan ? plan.starts.length : 2),
-    runs: take(plan ? plan.runs.length : Run.words),
-    segmentStarts: take(source.segments?.starts.length ?? 0),
-    segments: take(source.segments?.records.length ?? 0),
-    data: take(plan ? plan.data.length / 4 : 0),
-    bias: take(bias?.data?.length ?? 0),
-    partial: take(splits > 1 ? batch * heads * queries * splits * (valueDim + 1) : 0),
-    bytes,
-  };
-}
-
-function writeParameters(
-  driver: Driver,
-  problem: Problem,
-  params: number,
-  place: Placement,
-  plan: Plan | undefined,
-  bias: Bias | undefined,
-  shape: TaskShape,
-  output: Tensor,
-  lse: Tensor | undefined,
-): void {
-  const { query, source, layout, batch, heads, queries, valueDim } = problem;
-  const { int32, float32 } = problem.runtime.allocator;
-  const base = params / 4;
-  const put = (field: number, value: number) => {
-    int32[base + field] = value;
-  };
-  const putStrides = (field: number, strides: readonly number[]) => {
-    for (let axis = 0; axis < strides.length; axis++) int32[base + field + axis] = strides[axis];
-  };
-  const split = shape.splits > 1;
-  const rows = batch * heads * queries;
-  const partialRow = shape.splits * valueDim;
-  put(Attention.output, split ? params + place.partial : output.address);
-  put(Attention.lse, split ? params + place.partial + rows * partialRow * 4 : (lse?.address ?? 0));
-  put(Attention.query, query.address);
-  put(Attention.key, source.key);
-  put(Attention.value, source.value);
-  put(Attention.bias, bias ? (bias.data ? params + place.bias : bias.address) : 0);
-  put(Attention.slopes, problem.alibiSlopes ? params + place.slopes : 0);
-  put(Attention.sinks, problem.sink ? params + place.sinks : 0);
-  put(Attention.offsets, params + place.offsets);
-  put(Attention.batch, batch);
-  put(Attention.heads, heads);
-  put(Attention.groupSize, heads / source.kvHeads);
-  put(Attention.headsPerTask, shape.headsPerTask);
-  put(Attention.queries, queries);
-  put(Attention.keys, source.keys);
-  put(Attention.headDim, problem.headDim);
-  put(Attention.valueDim, valueDim);
-  if (split) putStrides(Attention.outputBatch, [heads * queries * partialRow, queries * partialRow, partialRow]);
-  else putStrides(Attention.outputBatch, stridesOf(output.shape, driver === 'flash' ? layout : 'bhsd'));
-  putStrides(Attention.queryBatch, stridesOf(query.shape, layout));
-  putStrides(Attention.keyBatch, source.keyStrides);
-  putStrides(Attention.valueBatch, source.valueStrides);
-  if (bias) putStrides(Attention.biasBatch, bias.strides);
-  const unit = driver === 'flash' ? Math.LOG2E : 1;
-  const scale = problem.scale * unit;
-  float32[base + Attention.scale] = scale;
-  float32[base + Attention.scaleLow] = scale - Math.fround(scale);
-  float32[base + Attention.softcap] = problem.softcap;
-  float32[base + Attention.unit] = unit;
-  put(Attention.adjusted, problem.softcap > 0 || bias || problem.alibiSlopes ? 1 : 0);
-  put(Attention.planStarts, params + place.starts);
-  put(Attention.planRuns, params + place.runs);
-  put(Attention.planBatch, plan?.batchStride ?? 0);
-  put(Attention.planHead, plan?.headStride ?? 0);
-  put(Attention.planBlock, plan ? 1 : 0);
-  put(Attention.segments, source.segments ? params + place.segments : 0);
-  put(Attention.segmentStarts, source.segments ? params + place.segmentStarts : 0);
-  put(Attention.stored, source.stored);
-  put(Attention.keyScales, source.keyScales);
-  put(Attention.valueScales, source.valueScales);
-  put(Attention.scaleHead, source.scaleHead);
-  put(Attention.splits, shape.splits);
-  put(Attention.splitKeys, shape.splitKeys);
-  put(Attention.tileKeys, shape.tileKeys);
-  put(Attention.tall, tallMicroKernels ? 1 : 0);
-
-  for (let b = 0; b < batch; b++) int32[(params + place.offsets) / 4 + b] = problem.queryOffset(b);
-  if (problem.alibiSlopes) float32.set(problem.alibiSlopes, (params + place.slopes) / 4);
-  if (problem.sink) float32.set(problem.sink, (params + place.sinks) / 4);
-  if (bias?.data) float32.set(bias.data, (params + place.bias) / 4);
-  if (source.segments) {
-    int32.set(source.segments.starts, (params + place.segmentStarts) / 4);
-    int32.set(source.segments.records, (params + place.segments) / 4);
-  }
-  const [starts, runs] = [(params + place.starts) / 4, (params + place.runs) / 4];
-  if (plan) {
-    int32.set(plan.starts, starts);
-    int32.set(plan.runs, runs);
-    for (let r = Run.data; r < plan.runs.length; r += Run.words) int32[runs + r] += params + place.data;
-    problem.runtime.allocator.bytes.set(plan.data, params + place.data);
-  } else {
-    int32[starts] = 0;
-    int32[starts + 1] = source.keys > 0 ? 1 : 0;
-    int32[runs + Run.start] = 0;
-    int32[runs + Run.end] = source.keys;
-    int32[runs + Run.kind] = RunKind.full;
-    int32[runs + Run.data] = 0;
-  }
-}
 
 /** Merges the parts of the keys, [rows][splits] of output and lse. */
 function combineSplits(

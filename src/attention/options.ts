@@ -1,5 +1,7 @@
 import type { Tensor } from '../tensor.ts';
 import type { AttentionMask } from './mask.ts';
+import type { Predicate } from './masks/given.ts';
+import type { TileMod } from './modify.ts';
 
 export type Layout = 'bhsd' | 'bshd';
 
@@ -29,6 +31,12 @@ export type AttentionOptions = {
   alibiSlopes?: ArrayLike<number>;
   /** [heads]: a logit that joins the softmax's denominator, not scaled. */
   sink?: ArrayLike<number>;
+  /** FlexAttention's `mask_mod`: which pairs are visible; asked about each pair once, and the plan kept with the function. */
+  maskMod?: Predicate;
+  /** Changes the scores (after softcap, bias and ALiBi, before the mask) tile by tile; `everyScore` makes one of a function of single scores. */
+  scoreMod?: TileMod;
+  /** Changes the weights likewise, after the softmax; they are not normalised again, and those of keys that are not visible stay 0. */
+  probMod?: TileMod;
   /** Axes of query, key, value and output: `'bhsd'` (default) [batch, heads, sequence, headDim] or `'bshd'`. */
   layout?: Layout;
   /** The tensor to write, in place of a new one. */
@@ -47,6 +55,9 @@ export const attentionOptions: ReadonlySet<string> = new Set<keyof AttentionOpti
   'softcap',
   'alibiSlopes',
   'sink',
+  'maskMod',
+  'scoreMod',
+  'probMod',
   'layout',
   'output',
 ]);

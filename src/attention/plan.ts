@@ -1,9 +1,7 @@
-import { Block, Run, RunKind } from '../../assembly/params.ts';
+import { Block, Run, type RunKind } from '../../assembly/params.ts';
 import type { Intervals } from './intervals.ts';
-import type { AttentionMask, MaskContext } from './mask.ts';
-
-/** A stretch of keys shorter than this is not worth a run of its own beside a partial one. */
-const SHORT = 16;
+import type { AttentionMask, MaskContext } from './masks/attentionMask.ts';
+import { blockRuns, type PlannedRun } from './masks/runs.ts';
 
 /** Which keys each block of queries looks at, as the kernels read it (assembly/params.ts). `data` fields are offsets into `data`. */
 export type Plan = {
@@ -12,123 +10,158 @@ export type Plan = {
   /** [runs][Run.words] */
   runs: Int32Array;
   data: Uint8Array;
-  /** Plan index of a block = batch · batchStride + head · headStride + block. */
-  batchStride: number;
-  headStride: number;
+  blocks: number;
+  /** How many batches and heads are planned: 1 where they do not differ. */
+  batches: number;
+  heads: number;
 };
 
-type Segment = { start: number; end: number; full: boolean };
+/** Plans kept of one mask, for calls of other sizes in turn. */
+const MOST_KEPT = 4;
+const kept = new WeakMap<AttentionMask, Map<string, Plan>>();
 
 /** Plans a mask: keys that all rows of a block see make full runs, keys that some see partial ones, the rest is skipped. */
 export function planMask(mask: AttentionMask, context: MaskContext): Plan {
+  if (mask.content === 'changing' || (mask.content === 'cheap' && context.queries <= Block.queries))
+    return makePlan(mask, context);
+  const plans = kept.get(mask) ?? new Map<string, Plan>();
+  kept.set(mask, plans);
+  const key = keyOf(mask, context);
+  const plan = plans.get(key) ?? makePlan(mask, context);
+  if (!plans.has(key) && plans.size >= MOST_KEPT) plans.delete(plans.keys().next().value!);
+  plans.set(key, plan);
+  return plan;
+}
+
+function keyOf({ varies }: AttentionMask, { batch, heads, queries, keys, queryOffset }: MaskContext): string {
+  const offsets = varies.position ? Array.from({ length: batch }, (_, b) => queryOffset(b)) : [];
+  return `${varies.batch ? batch : 1} ${varies.head ? heads : 1} ${queries} ${keys} ${offsets}`;
+}
+
+/** Whether batches must be planned one by one. */
+function batchesDiffer({ varies }: AttentionMask, { batch, queryOffset }: MaskContext): boolean {
+  if (varies.batch || !varies.position) return varies.batch;
+  for (let b = 1; b < batch; b++) if (queryOffset(b) !== queryOffset(0)) return true;
+  return false;
+}
+
+function makePlan(mask: AttentionMask, context: MaskContext): Plan {
   const blocks = Math.ceil(context.queries / Block.queries);
-  const batches = mask.varies.batch ? context.batch : 1;
+  const batches = batchesDiffer(mask, context) ? context.batch : 1;
   const heads = mask.varies.head ? context.heads : 1;
-  const starts = new Int32Array(batches * heads * blocks + 1);
-  const runs: number[] = [];
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
-  let at = 0;
+  const builder = new Builder(batches * heads * blocks);
   for (let b = 0; b < batches; b++) {
+    const windowOf = sliding(mask, context, b);
     for (let h = 0; h < heads; h++) {
+      const row = mask.rows(context, b, h);
+      let before: Window | undefined;
       for (let block = 0; block < blocks; block++) {
-        const rows = blockRows(mask, context, b, h, block);
-        for (const segment of segments(rows)) {
-          const { kind, data } = segment.full ? { kind: RunKind.full, data: undefined } : partial(rows, segment);
-          runs.push(segment.start, segment.end, kind, bytes);
-          if (!data) continue;
-          parts.push(data);
-          bytes += data.length;
+        const start = block * Block.queries;
+        const end = Math.min(start + Block.queries, context.queries);
+        const window = end - start === Block.queries ? windowOf(start, end) : undefined;
+        if (window && before) {
+          builder.repeat(before, Block.queries);
+        } else {
+          const rows: Intervals[] = [];
+          for (let i = start; i < end; i++) rows.push(row(i));
+          builder.add(blockRuns(rows));
         }
-        starts[++at] = runs.length / Run.words;
+        before = window;
       }
     }
   }
-  const data = new Uint8Array(bytes);
-  let offset = 0;
-  for (const part of parts) {
-    data.set(part, offset);
-    offset += part.length;
-  }
-  return {
-    starts,
-    runs: Int32Array.from(runs),
-    data,
-    batchStride: batches > 1 ? heads * blocks : 0,
-    headStride: heads > 1 ? blocks : 0,
+  return { ...builder.finish(), blocks, batches, heads };
+}
+
+/** The keys around a block of queries in which its runs are those of the block before, further on. */
+type Window = { start: number; end: number };
+
+/** Nearer to a window, keys that do not move with it may be of one run with it. */
+const APART = 64;
+
+/** The windows of blocks that meet neither an end of the keys nor a global token. */
+function sliding(mask: AttentionMask, { queryOffset, keys }: MaskContext, batch: number) {
+  const { reach } = mask;
+  if (!reach) return () => undefined;
+  const offset = queryOffset(batch);
+  const globals = mask.globals(batch);
+  return (first: number, last: number): Window | undefined => {
+    const [start, end] = [offset + first - reach[0], offset + last + reach[1]];
+    const meets = globals.some((token) => token >= start - APART && token < end + APART);
+    return start < 0 || end > keys || meets ? undefined : { start, end };
   };
 }
 
-function blockRows(mask: AttentionMask, context: MaskContext, b: number, h: number, block: number): Intervals[] {
-  const rows: Intervals[] = [];
-  const end = Math.min((block + 1) * Block.queries, context.queries);
-  for (let i = block * Block.queries; i < end; i++) rows.push(mask.row(context, b, h, i));
-  return rows;
-}
+class Builder {
+  readonly #starts: Int32Array;
+  #block = 0;
+  #runs = new Int32Array(256);
+  #length = 0;
+  readonly #parts: Uint8Array[] = [];
+  readonly #places = new Map<number, { offset: number; words: Int32Array }>();
+  #bytes = 0;
 
-/** Stretches of keys seen by all rows (full) or some (partial). */
-function segments(rows: readonly Intervals[]): Segment[] {
-  const changes = new Map<number, number>();
-  const change = (key: number, by: number) => changes.set(key, (changes.get(key) ?? 0) + by);
-  for (const row of rows) {
-    for (let x = 0; x < row.length; x += 2) {
-      change(row[x], 1);
-      change(row[x + 1], -1);
-    }
+  constructor(blocks: number) {
+    this.#starts = new Int32Array(blocks + 1);
   }
-  const edges = [...changes.keys()].sort((a, b) => a - b);
-  const found: Segment[] = [];
-  let seen = 0;
-  for (let e = 0; e < edges.length - 1; e++) {
-    seen += changes.get(edges[e])!;
-    if (seen === 0) continue;
-    const full = seen === rows.length;
-    const last = found.at(-1);
-    if (last?.end === edges[e] && last.full === full) last.end = edges[e + 1];
-    else found.push({ start: edges[e], end: edges[e + 1], full });
-  }
-  return joinShort(found);
-}
 
-/** Takes short full stretches and short gaps into the partial run beside them. */
-function joinShort(found: readonly Segment[]): Segment[] {
-  const joined: Segment[] = [];
-  for (const segment of found) {
-    const last = joined.at(-1);
-    const short = (part: Segment) => !part.full || part.end - part.start < SHORT;
-    if (last && segment.start - last.end < SHORT && short(last) && short(segment)) {
-      joined[joined.length - 1] = { start: last.start, end: segment.end, full: false };
-    } else {
-      joined.push(segment);
-    }
+  add(runs: readonly PlannedRun[]): void {
+    for (const { start, end, kind, data } of runs) this.#push(start, end, kind, data ? this.#place(data) : 0);
+    this.#close();
   }
-  return joined;
-}
 
-/** The visible pairs of a partial run: an interval a row where that is enough, a bit a pair otherwise. */
-function partial(rows: readonly Intervals[], { start, end }: Segment): { kind: RunKind; data: Uint8Array } {
-  const bounds = new Int32Array(2 * Block.queries);
-  for (let i = 0; i < Block.queries; i++) {
-    const row = rows[Math.min(i, rows.length - 1)];
-    let count = 0;
-    for (let x = 0; x < row.length; x += 2) {
-      if (row[x] >= end || row[x + 1] <= start) continue;
-      if (++count > 1) return { kind: RunKind.bits, data: bits(rows, start, end) };
-      bounds[i] = row[x];
-      bounds[Block.queries + i] = row[x + 1];
-    }
+  /** Where data lies: runs of equal bounds, as patterns of blocks have many, share them. */
+  #place(data: Uint8Array): number {
+    const offset = this.#bytes;
+    const words = new Int32Array(data.buffer, data.byteOffset, data.length / 4);
+    let hash = data.length;
+    for (const word of words) hash = (Math.imul(hash, 31) + word) | 0;
+    const same = this.#places.get(hash);
+    if (same && same.words.length === words.length && words.every((word, at) => word === same.words[at]))
+      return same.offset;
+    this.#places.set(hash, { offset, words });
+    this.#parts.push(data);
+    this.#bytes += data.length;
+    return offset;
   }
-  return { kind: RunKind.interval, data: new Uint8Array(bounds.buffer) };
-}
 
-/** 8 bytes a key of the run, a bit a query. */
-function bits(rows: readonly Intervals[], start: number, end: number): Uint8Array {
-  const bytes = new Uint8Array((end - start) * 8);
-  rows.forEach((row, i) => {
-    for (let x = 0; x < row.length; x += 2) {
-      const last = Math.min(row[x + 1], end);
-      for (let j = Math.max(row[x], start); j < last; j++) bytes[(j - start) * 8 + (i >> 3)] |= 1 << (i & 7);
+  /** The runs of the block before: those in its window are `keys` further, the others stay. */
+  repeat(window: Window, keys: number): void {
+    const first = this.#starts[this.#block - 1] * Run.words;
+    const end = this.#starts[this.#block] * Run.words;
+    for (let r = first; r < end; r += Run.words) {
+      const [start, last, kind, data] = this.#runs.subarray(r, r + Run.words);
+      const step = start >= window.start && last <= window.end ? keys : 0;
+      this.#push(start + step, last + step, kind, data);
     }
-  });
-  return bytes;
+    this.#close();
+  }
+
+  finish() {
+    const data = new Uint8Array(this.#bytes);
+    let offset = 0;
+    for (const part of this.#parts) {
+      data.set(part, offset);
+      offset += part.length;
+    }
+    return { starts: this.#starts, runs: this.#runs.slice(0, this.#length), data };
+  }
+
+  #push(start: number, end: number, kind: RunKind, data: number): void {
+    if (this.#length + Run.words > this.#runs.length) {
+      const longer = new Int32Array(2 * this.#runs.length);
+      longer.set(this.#runs);
+      this.#runs = longer;
+    }
+    const at = this.#length;
+    this.#runs[at + Run.start] = start;
+    this.#runs[at + Run.end] = end;
+    this.#runs[at + Run.kind] = kind;
+    this.#runs[at + Run.data] = data;
+    this.#length += Run.words;
+  }
+
+  #close(): void {
+    this.#starts[++this.#block] = this.#length / Run.words;
+  }
 }

@@ -10,9 +10,12 @@ import {
 } from '../check.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { Tensor } from '../tensor.ts';
+import { broadcastStrides, sizesOf } from './broadcast.ts';
 import { KVCache } from './cache.ts';
 import { type KeyValues, keyValuesOf, LARGEST_DIM, sizesIn } from './keyValues.ts';
-import { AttentionMask, broadcastStrides, checkKeyLengths, type MaskContext, masks, sizesOf } from './mask.ts';
+import { AttentionMask, type MaskContext, masks } from './mask.ts';
+import { checkKeyLengths, maskOf } from './masks/given.ts';
+import type { TileMod } from './modify.ts';
 import { type AttentionOptions, attentionOptions, type Layout, overlap } from './options.ts';
 
 /** A checked call. */
@@ -30,6 +33,8 @@ export type Problem = MaskContext & {
   biases: Tensor[];
   alibiSlopes: ArrayLike<number> | undefined;
   sink: ArrayLike<number> | undefined;
+  scoreMod: TileMod | undefined;
+  probMod: TileMod | undefined;
 };
 
 /** Kernels count positions in int32. */
@@ -63,10 +68,14 @@ export function problem(
   const cached = key instanceof KVCache;
   const { batch, heads, length: queries, dim: headDim } = sizesIn(layout, query.shape);
   const source = cached ? key.keyValues(where, runtime) : keyValuesOf(where, runtime, layout, batch, key, value);
-  checkQuery(where, { batch, heads, headDim }, source);
+  checkQuery(where, { batch, heads, headDim }, source, cached ? 'cache' : 'key');
   const scale = options.scale ?? 1 / Math.sqrt(headDim);
   checkFinite(where, 'scale', scale);
   const { softcap, mask, bias, output } = options;
+  for (const name of mods) {
+    if (options[name] !== undefined && typeof options[name] !== 'function')
+      throw wrongKind(where, name, 'a function', options[name]);
+  }
   if (softcap !== undefined) {
     checkFinite(where, 'softcap', softcap);
     if (softcap < LEAST_SOFTCAP || softcap > 1 / LEAST_SOFTCAP)
@@ -102,6 +111,8 @@ export function problem(
     biases: noBiases,
     alibiSlopes: options.alibiSlopes,
     sink: options.sink,
+    scoreMod: options.scoreMod,
+    probMod: options.probMod,
   };
   const added = mask instanceof Tensor && mask.dtype === 'float32' ? (mask as Tensor) : undefined;
   if (added || bias !== undefined) result.biases = checkBiases(result, added, bias);
@@ -116,13 +127,28 @@ export function problem(
   return result;
 }
 
+/** Sizes of query, key and value in two or three tensors, checked against each other. */
+export function checkSizes(where: string, layout: Layout, query: Tensor, key: Tensor, value: Tensor | undefined) {
+  const { batch, heads, length: queries, dim: headDim } = sizesIn(layout, query.shape);
+  const source = keyValuesOf(where, query.runtime, layout, batch, key, value);
+  checkQuery(where, { batch, heads, headDim }, source, 'key');
+  const { kvHeads, keys, valueDim } = source;
+  return { batch, heads, kvHeads, queries, keys, headDim, valueDim };
+}
+
 const layouts = ['bhsd', 'bshd'];
 const alignments = ['bottom-right', 'top-left'];
+const mods = ['maskMod', 'scoreMod', 'probMod'] as const;
 const rank4 = { rank: 4 };
 const noBiases: Tensor[] = [];
 
-function checkQuery(where: string, query: { batch: number; heads: number; headDim: number }, source: KeyValues): void {
-  const differ = (has: string, other: string) => wrongValue(where, 'key', `has ${has}, but ${other}`);
+function checkQuery(
+  where: string,
+  query: { batch: number; heads: number; headDim: number },
+  source: KeyValues,
+  name: string,
+): void {
+  const differ = (has: string, other: string) => wrongValue(where, name, `has ${has}, but ${other}`);
   if (query.headDim < 1) throw wrongValue(where, 'query', 'has headDim 0, but at least 1 is needed');
   if (query.headDim > LARGEST_DIM)
     throw wrongValue(where, 'query', `has headDim ${query.headDim}, but at most ${LARGEST_DIM} is possible`);
@@ -183,7 +209,7 @@ function checkOffset(where: string, name: string, value: number): void {
 /** The conjunction of every option that hides keys; undefined if none does. */
 function wholeMask(
   where: string,
-  { causal, window, mask }: AttentionOptions,
+  { causal, window, mask, maskMod }: AttentionOptions,
   keyLengths: ArrayLike<number> | undefined,
 ): AttentionMask | undefined {
   let whole: AttentionMask | undefined;
@@ -198,5 +224,6 @@ function wholeMask(
   if (causal) add(masks.causal());
   if (mask instanceof AttentionMask) add(mask);
   else if (mask?.dtype === 'boolean') add(masks.tensor(mask as Tensor<'boolean'>));
+  if (maskMod) add(maskOf(maskMod));
   return whole;
 }

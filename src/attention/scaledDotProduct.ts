@@ -50,13 +50,17 @@ export function attentionState(query: Tensor, key: Tensor | KVCache, ...rest: Re
 }
 
 /** What follows `key`: value and options, or, where `key` is a cache, options alone. */
-type Rest = [(Tensor | AttentionOptions)?, AttentionOptions?];
+export type Rest<Options = AttentionOptions> = [(Tensor | Options)?, Options?];
 
-function attend(where: string, query: Tensor, key: Tensor | KVCache, rest: Rest, withLse: boolean) {
+export function splitRest<Options extends AttentionOptions>(where: string, key: Tensor | KVCache, rest: Rest<Options>) {
   const cached = key instanceof KVCache;
   const [given, value] = cached ? [rest[0], undefined] : [rest[1], rest[0] as Tensor];
-  const options = (given === undefined ? {} : given) as AttentionOptions;
   if (!cached && value === undefined) throw wrongKind(where, 'value', 'a Tensor', value);
+  return { value, options: (given === undefined ? {} : given) as Options };
+}
+
+function attend(where: string, query: Tensor, key: Tensor | KVCache, rest: Rest, withLse: boolean) {
+  const { value, options } = splitRest(where, key, rest);
   const checked = problem(where, query, key, value, options);
   const { runtime, batch, heads, queries } = checked;
   return runtime.allOrNothing((make) => {

@@ -1,5 +1,6 @@
-import { checkOneOf } from '../check.ts';
+import { checkOneOf, wrongKind } from '../check.ts';
 import type { Tensor } from '../tensor.ts';
+import { KVCache } from './cache.ts';
 import { launch } from './launch.ts';
 import type { AttentionOptions } from './options.ts';
 import { problem } from './problem.ts';
@@ -12,17 +13,22 @@ export type WeightsStage = 'scores' | 'softcap' | 'masked' | 'weights';
  *
  * @param query [batch, heads, queries, headDim], in the order of `options.layout`
  * @param key [batch, kvHeads, keys, headDim]
- * @param options as for `scaledDotProductAttention`, without `output`; `stage` defaults to `'weights'`
+ * @param options as for `scaledDotProductAttention`, without `output`, `scoreMod` and `probMod`; `stage` defaults to `'weights'`
  * @returns float32 [batch, heads, queries, keys]; rows sum to 1 (less with a sink), a row that sees no key is 0
  * @throws as `scaledDotProductAttention`
  */
 export function attentionWeights(
   query: Tensor,
   key: Tensor,
-  { stage = 'weights', ...options }: Omit<AttentionOptions, 'output'> & { stage?: WeightsStage } = {},
+  {
+    stage = 'weights',
+    ...options
+  }: Omit<AttentionOptions, 'output' | 'scoreMod' | 'probMod'> & { stage?: WeightsStage } = {},
 ): Tensor {
-  if ('output' in options) throw new TypeError('attentionWeights: "output" is not an option of attentionWeights');
+  for (const name of ['output', 'scoreMod', 'probMod'])
+    if (name in options) throw new TypeError(`attentionWeights: "${name}" is not an option of attentionWeights`);
   checkOneOf('attentionWeights', 'stage', stage, ['scores', 'softcap', 'masked', 'weights']);
+  if (key instanceof KVCache) throw wrongKind('attentionWeights', 'key', 'a Tensor', key);
   const checked = problem('attentionWeights', query, key, undefined, options);
   const unmasked = { ...checked, mask: undefined, biases: [], alibiSlopes: undefined };
   const { runtime, batch, heads, queries, keys, sink } = checked;

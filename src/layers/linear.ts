@@ -43,7 +43,8 @@ export function linear(input: Tensor, weight: Tensor, bias?: Tensor): Tensor {
       const tensors = [output.address, input.address, weight.address, bias?.address ?? 0];
       const words = [...tensors, rows, inFeatures, outFeatures, Number(tallMicroKernels)];
       new Int32Array(runtime.buffer, params, Linear.words).set(words);
-      runtime.run(Kernel.linear, params, Math.ceil(rows / Block.queries), rows * inFeatures * outFeatures);
+      const tasks = rows <= Block.fewRows ? outFeatures / Block.features : rows / Block.queries;
+      runtime.run(Kernel.linear, params, Math.ceil(tasks), rows * inFeatures * outFeatures);
     });
     return output;
   });

@@ -1,10 +1,10 @@
 import { masks } from '../attention/mask.ts';
 import { scaledDotProductAttention } from '../attention/scaledDotProduct.ts';
 import { attentionWeights } from '../attention/weights.ts';
-import { checkInteger, checkOptions, checkSameShape, checkTensor, wrongKind, wrongValue } from '../check.ts';
-import { defineDispose } from '../dispose.ts';
+import { checkInteger, checkOptions, checkSameShape, checkTensor, wrongValue } from '../check.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Tensor } from '../tensor.ts';
+import { Layer, linearShapes } from './layer.ts';
 import { linear } from './linear.ts';
 
 export type MultiHeadOptions = {
@@ -35,9 +35,6 @@ export type MultiHeadForwardOptions = {
 /** A mask with its shape over [batch, heads, queries, keys]. */
 type Hidden = { tensor: Tensor<'boolean' | 'float32'>; shape: number[] };
 
-/** A state dict: values in C order under PyTorch's names. */
-export type StateDict = Readonly<Record<string, ArrayLike<number> | Tensor>>;
-
 const layerOptions = new Set(['embedDim', 'heads', 'kdim', 'vdim', 'bias']);
 const forwardOptions = new Set(['keyPaddingMask', 'attnMask', 'isCausal', 'needWeights', 'averageWeights']);
 
@@ -53,56 +50,30 @@ const forwardOptions = new Set(['keyPaddingMask', 'attnMask', 'isCausal', 'needW
  * const attention = new MultiHeadAttention(runtime, { embedDim: 512, heads: 8 }).load(stateDict);
  * const { output } = attention.forward(x, x, x);
  */
-export class MultiHeadAttention {
+export class MultiHeadAttention extends Layer {
   readonly embedDim: number;
   readonly heads: number;
   readonly kdim: number;
   readonly vdim: number;
-  /** Shape of each parameter of the state dict. */
-  readonly shapes: Readonly<Record<string, readonly number[]>>;
-  #parameters = new Map<string, Tensor>();
 
-  constructor(
-    readonly runtime: Runtime,
-    options: MultiHeadOptions,
-  ) {
+  constructor(runtime: Runtime, options: MultiHeadOptions) {
     const where = 'MultiHeadAttention';
     checkOptions(where, options, layerOptions);
     const { embedDim, heads, kdim = embedDim, vdim = embedDim, bias = true } = options;
     for (const [name, size] of Object.entries({ embedDim, heads, kdim, vdim })) checkInteger(where, name, size, 1);
     if (embedDim % heads !== 0) throw wrongValue(where, 'embedDim', `is ${embedDim}, not a multiple of heads ${heads}`);
-    this.embedDim = embedDim;
-    this.heads = heads;
-    this.kdim = kdim;
-    this.vdim = vdim;
     const joint = kdim === embedDim && vdim === embedDim;
-    this.shapes = {
+    super(runtime, where, {
       ...(joint
         ? { in_proj_weight: [3 * embedDim, embedDim] }
         : { q_proj_weight: [embedDim, embedDim], k_proj_weight: [embedDim, kdim], v_proj_weight: [embedDim, vdim] }),
       ...(bias ? { in_proj_bias: [3 * embedDim] } : {}),
-      'out_proj.weight': [embedDim, embedDim],
-      ...(bias ? { 'out_proj.bias': [embedDim] } : {}),
-    };
-  }
-
-  /** Copies a state dict in. @throws RangeError where a parameter is missing, unknown or of the wrong size. */
-  load(state: StateDict): this {
-    const where = 'MultiHeadAttention.load';
-    if (typeof state !== 'object' || state === null) throw wrongKind(where, 'state', 'an object of parameters', state);
-    for (const name of Object.keys(state)) {
-      if (!Object.hasOwn(this.shapes, name))
-        throw wrongValue(where, name, `is not a parameter; there are ${Object.keys(this.shapes).join(', ')}`);
-    }
-    for (const [name, shape] of Object.entries(this.shapes)) {
-      const size = shape.reduce((product, n) => product * n, 1);
-      if (state[name] === undefined) throw wrongValue(where, name, 'is missing');
-      if (valuesOf(state[name]).length !== size)
-        throw wrongValue(where, name, `has ${valuesOf(state[name]).length} elements, but [${shape}] is needed`);
-    }
-    if (this.#parameters.size === 0) this.#allocate();
-    for (const [name, parameter] of this.#parameters) parameter.set(valuesOf(state[name]));
-    return this;
+      ...linearShapes('out_proj', embedDim, embedDim, bias),
+    });
+    this.embedDim = embedDim;
+    this.heads = heads;
+    this.kdim = kdim;
+    this.vdim = vdim;
   }
 
   /**
@@ -120,7 +91,7 @@ export class MultiHeadAttention {
     options: MultiHeadForwardOptions = {},
   ): { output: Tensor; weights?: Tensor } {
     const where = 'MultiHeadAttention.forward';
-    if (this.#parameters.size === 0) throw new Error(`${where}: no parameters; call load first`);
+    this.checkLoaded(where);
     checkOptions(where, options, forwardOptions);
     checkTensor(where, 'query', query, this.runtime, { rank: 3 });
     checkTensor(where, 'key', key, this.runtime, { rank: 3 });
@@ -134,42 +105,19 @@ export class MultiHeadAttention {
       const [q, k, v] = [query, key, value].map((input, part) => this.#project(input, part));
       const attention = { ...this.#visible(hidden, options), layout: 'bshd' as const };
       const heads = scaledDotProductAttention(q, k, v, attention);
-      const output = linear(
-        heads.view(query.shape),
-        this.#parameter('out_proj.weight'),
-        this.#parameters.get('out_proj.bias'),
-      );
+      const output = this.project('out_proj', heads.view(query.shape));
       if (!options.needWeights) return { output };
       const weights = attentionWeights(q, k, attention);
       return { output, weights: options.averageWeights === false ? weights : meanOverHeads(weights) };
     });
   }
 
-  /** Frees the parameters; without any, or where the runtime is gone, there is nothing to do. */
-  dispose(): void {
-    for (const parameter of this.#parameters.values()) if (!parameter.disposed) parameter.dispose();
-    this.#parameters.clear();
-  }
-
-  declare [Symbol.dispose]: () => void;
-
-  #allocate(): void {
-    const parameters = this.runtime.allOrNothing((make) =>
-      Object.entries(this.shapes).map(([name, shape]) => [name, make(shape)] as const),
-    );
-    for (const [name, parameter] of parameters) this.#parameters.set(name, this.runtime.keep(parameter));
-  }
-
-  #parameter(name: string): Tensor {
-    return this.#parameters.get(name)!;
-  }
-
   /** Projection `part` (0 query, 1 key, 2 value) as [batch, sequence, heads, headDim]. */
   #project(input: Tensor, part: number): Tensor {
     const E = this.embedDim;
-    const joint = this.#parameters.get('in_proj_weight');
-    const weight = joint?.slice(part * E, E) ?? this.#parameter(`${'qkv'[part]}_proj_weight`);
-    const projected = linear(input, weight, this.#parameters.get('in_proj_bias')?.slice(part * E, E));
+    const joint = this.find('in_proj_weight');
+    const weight = joint?.slice(part * E, E) ?? this.parameter(`${'qkv'[part]}_proj_weight`);
+    const projected = linear(input, weight, this.find('in_proj_bias')?.slice(part * E, E));
     return projected.view([input.shape[0], input.shape[1], this.heads, E / this.heads]);
   }
 
@@ -214,14 +162,6 @@ export class MultiHeadAttention {
       bias: mask ? bias : added,
     };
   }
-}
-
-defineDispose(MultiHeadAttention, (layer) => layer.dispose());
-
-function valuesOf(values: ArrayLike<number> | Tensor): ArrayLike<number> {
-  if (typeof values !== 'object' || values === null)
-    throw wrongKind('MultiHeadAttention.load', 'state', 'arrays or tensors', values);
-  return 'runtime' in values ? values.data : values;
 }
 
 /** [batch, heads, queries, keys] → [batch, queries, keys] */

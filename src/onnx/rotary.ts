@@ -1,5 +1,5 @@
 import { wrongValue } from '../check.ts';
-import { applyRotaryTables } from '../position/rope.ts';
+import { applyRotaryTables } from '../position/rotaryTables.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import {
   checkOnnx,

@@ -1,18 +1,20 @@
 import { checkInteger, wrongKind, wrongValue } from '../check.ts';
+import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from '../half.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Tensor } from '../tensor.ts';
 
-export type OnnxDType = 'float32' | 'float16' | 'bfloat16' | 'bool' | 'int64';
+export type OnnxDType = 'float32' | 'float64' | 'float16' | 'bfloat16' | 'bool' | 'int64';
 
 /** A tensor as ONNX stores it, in C order; float16 and bfloat16 are their bits in a Uint16Array, bool is a Uint8Array. */
 export type OnnxTensor = {
   dtype: OnnxDType;
   shape: readonly number[];
-  data: Float32Array | Uint16Array | Uint8Array | BigInt64Array;
+  data: Float32Array | Float64Array | Uint16Array | Uint8Array | BigInt64Array;
 };
 
 const arrays = {
   float32: Float32Array,
+  float64: Float64Array,
   float16: Uint16Array,
   bfloat16: Uint16Array,
   bool: Uint8Array,
@@ -30,44 +32,6 @@ export function checkOnnx(where: string, name: string, tensor: OnnxTensor, dtype
     throw wrongValue(where, name, `has ${tensor.data.length} elements, but shape [${tensor.shape}] needs ${size}`);
 }
 
-const word = new DataView(new ArrayBuffer(4));
-
-function fromBfloat16(bits: number): number {
-  word.setUint32(0, bits << 16);
-  return word.getFloat32(0);
-}
-
-/** Rounds to nearest, ties to even. */
-function toBfloat16(value: number): number {
-  word.setFloat32(0, value);
-  const bits = word.getUint32(0);
-  if (Number.isNaN(value)) return 0x7fc0;
-  return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
-}
-
-function fromFloat16(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-}
-
-/** Rounds to nearest, ties to even; from 65520 on it is infinite. */
-function toFloat16(value: number): number {
-  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
-  const magnitude = Math.abs(value);
-  if (Number.isNaN(value)) return 0x7e00;
-  if (magnitude >= 65520) return sign | 0x7c00;
-  const exponent = Math.max(Math.floor(Math.log2(magnitude || 2 ** -24)), -14);
-  const scaled = magnitude / 2 ** (exponent - 10);
-  const floor = Math.floor(scaled);
-  const rounded = scaled - floor > 0.5 || (scaled - floor === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
-  // A subnormal has exponent field 0 and no hidden bit; a carry out of the fraction moves into the exponent.
-  return sign | (((exponent + 14) << 10) + rounded);
-}
-
 /** Its values as float32 (all kernels compute in float32). */
 export function toFloat32({ dtype, data }: OnnxTensor): Float32Array {
   if (dtype === 'float32') return data as Float32Array;
@@ -78,6 +42,7 @@ export function toFloat32({ dtype, data }: OnnxTensor): Float32Array {
 /** Float32 values in one of ONNX's float types. */
 export function fromFloat32(dtype: OnnxDType, shape: readonly number[], values: Float32Array): OnnxTensor {
   if (dtype === 'float32') return { dtype, shape, data: values };
+  if (dtype === 'float64') return { dtype, shape, data: Float64Array.from(values) };
   return { dtype, shape, data: Uint16Array.from(values, dtype === 'float16' ? toFloat16 : toBfloat16) };
 }
 

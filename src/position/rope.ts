@@ -1,20 +1,16 @@
-import { Rope } from '../../assembly/params.ts';
-import { type Layout, overlap, stridesOf } from '../attention/options.ts';
+import type { Layout } from '../attention/options.ts';
+import { checkFinite, checkInteger, checkOneOf, checkOptions, checkPositive, wrongKind, wrongValue } from '../check.ts';
+import { type XPosOptions, xposFactor } from '../reference/rope.ts';
 import {
-  checkFinite,
-  checkInteger,
-  checkOneOf,
-  checkOptions,
-  checkPositive,
-  checkSameShape,
-  checkTensor,
-  wrongKind,
-  wrongValue,
-} from '../check.ts';
-import { type RotaryScaling, rotaryFrequencies } from '../reference/rope.ts';
+  type RotaryAxes,
+  type RotaryScaling,
+  rotaryAxisOf,
+  rotaryFrequencies,
+} from '../reference/rotaryFrequencies.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import { Tensor } from '../tensor.ts';
+import type { Tensor } from '../tensor.ts';
 import { writeAngles } from './angles.ts';
+import { checkRotation, rotate } from './rotaryTables.ts';
 
 export type RotaryEmbeddingOptions = {
   headDim: number;
@@ -25,39 +21,55 @@ export type RotaryEmbeddingOptions = {
   /** Pair `k`: `'half'` (default; NeoX, Llama) dimensions k and k + rotaryDim/2, `'interleaved'` (GPT-J) 2k and 2k+1. */
   style?: 'half' | 'interleaved';
   scaling?: RotaryScaling;
+  /** Positions on several axes: M-RoPE (Qwen2-VL, Qwen3-VL) and the axial RoPE of vision transformers. */
+  axes?: RotaryAxes;
+  /** xPos: scores decay with the distance. `apply` then needs `role`. */
+  xpos?: XPosOptions;
 };
 
 export type RotaryApplyOptions = {
-  /** Position of the first vector; default 0. */
+  /** Position of the first vector, on every axis; default 0. */
   offset?: number;
-  /** Positions [sequence] or, one batch after the other, [batch · sequence]; in place of `offset + i`. */
+  /**
+   * Positions [sequence] or, one batch after the other, [batch · sequence]; in place of `offset + i`. With `axes` they are
+   * given for each axis, one axis after the other: [axes · sequence] or [axes · batch · sequence].
+   */
   positions?: ArrayLike<number>;
+  /** With `xpos`, which it must say: what is rotated. */
+  role?: 'query' | 'key';
   layout?: Layout;
   /** The tensor to write; default the input itself. */
   output?: Tensor;
 };
 
-const embeddingOptions = new Set(['headDim', 'rotaryDim', 'base', 'style', 'scaling']);
+const embeddingOptions = new Set(['headDim', 'rotaryDim', 'base', 'style', 'scaling', 'axes', 'xpos']);
 const scalings = ['linear', 'ntk', 'dynamic', 'yarn', 'llama3', 'longrope'];
-const applyOptions = new Set(['offset', 'positions', 'layout', 'output']);
-const tableOptions = new Set(['positions', 'layout', 'output', 'style']);
-
-/** cos and sin, each float32 [rows, rotaryDim/2]. */
-export type RotaryTables = { cos: Tensor; sin: Tensor };
+const xposOptions = new Set(['scaleBase', 'center', 'gamma']);
+const applyOptions = new Set(['offset', 'positions', 'role', 'layout', 'output']);
 
 /**
  * Rotary position embedding: at position `p`, pair `k` turns by the angle `p·θ_k`, `θ_k = base^{−2k/rotaryDim}`.
  *
- * Source: Su et al. 2021 (RoFormer), eq. 34; the scalings cite theirs at `RotaryScaling`.
+ * Sources: Su et al. 2021 (RoFormer), eq. 34; the scalings and axes cite theirs at `RotaryScaling` and `RotaryAxes`; xPos:
+ * Sun et al. 2022, Alg. 1.
  *
- * @throws RangeError where `rotaryDim` is odd or greater than `headDim`
+ * @throws RangeError where `rotaryDim` is odd or greater than `headDim`, or the sections of `axes` are not `rotaryDim/2`
  * @example
  * new RotaryEmbedding(runtime, { headDim: 64 }).apply(query, { offset: 10 });
+ * @example
+ * const rotary = new RotaryEmbedding(runtime, { headDim: 128, base: 1e6, axes: { sections: [16, 24, 24] } });
+ * rotary.apply(query, { positions: [...times, ...rows, ...columns] });
+ * @example
+ * const axes = { sections: [16, 16], arrangement: 'axial' };
+ * const rotary = new RotaryEmbedding(runtime, { headDim: 64, base: 100, style: 'interleaved', axes });
+ * rotary.apply(query, { positions: [...rows, ...columns] });
  */
 export class RotaryEmbedding {
   readonly headDim: number;
   readonly rotaryDim: number;
   readonly style: 'half' | 'interleaved';
+  readonly #xpos: XPosOptions | undefined;
+  readonly #axes: { count: number; of: Int32Array };
   readonly #frequencies: Float64Array;
   readonly #factor: number;
 
@@ -67,7 +79,7 @@ export class RotaryEmbedding {
   ) {
     const where = 'RotaryEmbedding';
     checkOptions(where, options, embeddingOptions);
-    const { headDim, rotaryDim = headDim, base = 10000, style = 'half', scaling } = options;
+    const { headDim, rotaryDim = headDim, base = 10000, style = 'half', scaling, axes, xpos } = options;
     checkInteger(where, 'headDim', headDim, 1);
     checkInteger(where, 'rotaryDim', rotaryDim);
     if (rotaryDim % 2 === 1 || rotaryDim > headDim) {
@@ -76,10 +88,16 @@ export class RotaryEmbedding {
     checkPositive(where, 'base', base);
     checkOneOf(where, 'style', style, ['half', 'interleaved']);
     if (scaling !== undefined) checkOneOf(where, 'scaling.type', scaling?.type, scalings);
+    if (axes !== undefined) checkAxes(where, axes, rotaryDim / 2);
+    if (xpos !== undefined) checkXPos(where, xpos, axes);
     this.headDim = headDim;
     this.rotaryDim = rotaryDim;
     this.style = style;
-    const { frequencies, attentionFactor } = rotaryFrequencies({ rotaryDim, base, scaling });
+    this.#xpos = xpos;
+    this.#axes = axes
+      ? { count: axes.sections.length, of: rotaryAxisOf(axes) }
+      : { count: 1, of: new Int32Array(rotaryDim / 2) };
+    const { frequencies, attentionFactor } = rotaryFrequencies({ rotaryDim, base, scaling, axes }, runtime.math);
     if (![...frequencies, attentionFactor].every(Number.isFinite)) {
       throw wrongValue(
         where,
@@ -100,114 +118,74 @@ export class RotaryEmbedding {
   apply(input: Tensor, options: RotaryApplyOptions = {}): Tensor {
     const where = 'RotaryEmbedding.apply';
     checkOptions(where, options, applyOptions);
-    const { layout = 'bhsd', output = input, offset = 0 } = options;
+    const { layout = 'bhsd', output = input, offset = 0, role } = options;
     const { batch, length } = checkRotation(where, this.runtime, input, output, layout, this.headDim);
     checkFinite(where, 'offset', offset);
-    const { positions = Array.from({ length }, (_, i) => offset + i) } = options;
-    const shared = positions.length === length;
-    if (!shared && positions.length !== batch * length) {
-      throw wrongValue(
-        where,
-        'positions',
-        `has ${positions.length} entries, but ${length} or ${batch * length} are needed`,
-      );
+    if (role !== undefined || this.#xpos) checkOneOf(where, 'role', role, ['query', 'key']);
+    const axes = this.#axes;
+    const { positions = Array.from({ length: axes.count * length }, (_, at) => offset + (at % length)) } = options;
+    const shared = positions.length === axes.count * length;
+    if (!shared && positions.length !== axes.count * batch * length) {
+      const needed = `${axes.count * length} or ${axes.count * batch * length} are needed`;
+      throw wrongValue(where, 'positions', `has ${positions.length} entries, but ${needed}`);
     }
     for (let i = 0; i < positions.length; i++) checkFinite(where, `positions[${i}]`, positions[i]);
     const pairs = this.rotaryDim / 2;
-    const tableBytes = positions.length * pairs * 4;
+    const tableBytes = (positions.length / axes.count) * pairs * 4;
     this.runtime.withScratch([tableBytes, tableBytes], (cos, sin) => {
-      this.writeTables(cos, sin, positions);
+      this.writeTables(cos, sin, positions, role);
       const rows = (b: number, i: number) => (shared ? i : b * length + i);
       rotate(this.runtime, input, output, { cos, sin, rows, layout, rotaryDim: this.rotaryDim, style: this.style });
     });
     return output;
   }
 
-  /** Writes cos and sin, float32 [positions, rotaryDim/2], to two addresses. */
-  writeTables(cos: number, sin: number, positions: ArrayLike<number>): void {
+  /** How many positions a token has. */
+  get axes(): number {
+    return this.#axes.count;
+  }
+
+  /** Writes cos and sin, float32 [tokens, rotaryDim/2], to two addresses; `role` as in `apply`. */
+  writeTables(cos: number, sin: number, positions: ArrayLike<number>, role?: 'query' | 'key'): void {
     const table = { sin, cos, rowStride: this.rotaryDim / 2, columnStride: 1, scale: this.#factor };
-    writeAngles(this.runtime, table, positions, this.#frequencies);
+    writeAngles(this.runtime, table, positions, this.#frequencies, this.#axes);
+    if (this.#xpos) this.#decay(this.#xpos, cos, sin, positions, role!);
+  }
+
+  #decay(xpos: XPosOptions, cos: number, sin: number, positions: ArrayLike<number>, role: 'query' | 'key'): void {
+    const pairs = this.rotaryDim / 2;
+    const { math } = this.runtime;
+    for (const address of [cos, sin]) {
+      const table = new Float32Array(this.runtime.buffer, address, positions.length * pairs);
+      for (let at = 0; at < table.length; at++) {
+        table[at] *= xposFactor(xpos, role, positions[Math.floor(at / pairs)], at % pairs, pairs, math);
+      }
+    }
   }
 }
 
-/**
- * Rotates by given tables: the vector at (batch, i) turns by row `positions[batch · sequence + i]` of them.
- *
- * @param tables cos and sin, float32 [rows, rotaryDim/2]
- * @param positions [batch · sequence] row numbers; default row `i`
- */
-export function applyRotaryTables(
-  input: Tensor,
-  { cos, sin }: RotaryTables,
-  options: Omit<RotaryApplyOptions, 'offset'> & { style?: 'half' | 'interleaved' } = {},
-): Tensor {
-  const where = 'applyRotaryTables';
-  if (!(input instanceof Tensor)) throw wrongKind(where, 'input', 'a Tensor', input);
-  checkOptions(where, options, tableOptions);
-  const { layout = 'bhsd', output = input, style = 'half', positions } = options;
-  const { runtime } = input;
-  const { batch, length } = checkRotation(where, runtime, input, output, layout, input.shape[3]);
-  checkTensor(where, 'cos', cos, runtime, { rank: 2 });
-  checkTensor(where, 'sin', sin, runtime, { rank: 2 });
-  checkSameShape(where, 'sin', sin.shape, cos.shape);
-  checkOneOf(where, 'style', style, ['half', 'interleaved']);
-  const [count, pairs] = cos.shape;
-  if (2 * pairs > input.shape[3])
-    throw wrongValue(where, 'cos', `has ${pairs} columns, too many for headDim ${input.shape[3]}`);
-  if (positions && positions.length !== batch * length) {
-    throw wrongValue(where, 'positions', `has ${positions.length} entries, but ${batch * length} are needed`);
-  }
-  const rows = (b: number, i: number) => (positions ? positions[b * length + i] : i);
-  for (let at = 0; at < batch * length; at++) {
-    const row = rows(Math.floor(at / length), at % length);
-    if (!Number.isInteger(row) || row < 0 || row >= count)
-      throw wrongValue(where, `positions[${at}]`, `is ${row}, not a row of the tables (${count})`);
-  }
-  rotate(runtime, input, output, { cos: cos.address, sin: sin.address, rows, layout, rotaryDim: 2 * pairs, style });
-  return output;
-}
-
-function checkRotation(
-  where: string,
-  runtime: Runtime,
-  input: Tensor,
-  output: Tensor,
-  layout: Layout,
-  headDim: number,
-) {
-  checkTensor(where, 'input', input, runtime, { rank: 4 });
-  checkOneOf(where, 'layout', layout, ['bhsd', 'bshd']);
-  if (input.shape[3] !== headDim)
-    throw wrongValue(where, 'input', `has headDim ${input.shape[3]}, but ${headDim} is needed`);
-  checkTensor(where, 'output', output, runtime);
-  checkSameShape(where, 'output', output.shape, input.shape);
-  if (output.address !== input.address && overlap(input, output))
-    throw wrongValue(where, 'output', 'overlaps "input" without being the same');
-  return { batch: input.shape[0], length: input.shape[layout === 'bhsd' ? 2 : 1] };
-}
-
-type Rotation = {
-  cos: number;
-  sin: number;
-  rows: (batch: number, i: number) => number;
-  layout: Layout;
-  rotaryDim: number;
-  style: 'half' | 'interleaved';
-};
-
-function rotate(runtime: Runtime, input: Tensor, output: Tensor, rotation: Rotation): void {
-  const { cos, sin, rows, layout, rotaryDim, style } = rotation;
-  const [batch, second, third, headDim] = input.shape;
-  const [heads, length] = layout === 'bhsd' ? [second, third] : [third, second];
-  runtime.withScratch([Rope.words * 4, batch * length * 4], (params, rowOf) => {
-    const table = new Int32Array(runtime.buffer, rowOf, batch * length);
-    table.forEach((_, at) => {
-      table[at] = rows(Math.floor(at / length), at % length);
-    });
-    const strides = stridesOf(input.shape, layout);
-    const words = [output.address, input.address, cos, sin, rowOf, batch, heads, length, headDim, rotaryDim];
-    words.push(style === 'interleaved' ? 1 : 0, ...strides, ...strides);
-    new Int32Array(runtime.buffer, params, Rope.words).set(words);
-    for (let task = 0; task < batch * heads; task++) runtime.kernels.rope(params, task);
+function checkAxes(where: string, axes: RotaryAxes, pairs: number): void {
+  checkOptions(where, axes, new Set(['sections', 'arrangement']));
+  const { sections, arrangement = 'chunked' } = axes;
+  if (!Array.isArray(sections)) throw wrongKind(where, 'axes.sections', 'an array of numbers of pairs', sections);
+  checkOneOf(where, 'axes.arrangement', arrangement, ['chunked', 'interleaved', 'axial']);
+  sections.forEach((section, axis) => {
+    checkInteger(where, `axes.sections[${axis}]`, section, 1);
   });
+  if (sections.reduce((sum, section) => sum + section, 0) !== pairs)
+    throw wrongValue(where, 'axes.sections', `is [${sections}], but together they must be ${pairs} pairs`);
+  const of = rotaryAxisOf(axes);
+  sections.forEach((section, axis) => {
+    if (of.filter((x) => x === axis).length !== section)
+      throw wrongValue(where, 'axes.sections', `is [${sections}], which cannot be interleaved: the first is too short`);
+  });
+}
+
+function checkXPos(where: string, xpos: XPosOptions, axes: RotaryAxes | undefined): void {
+  checkOptions(where, xpos, xposOptions);
+  const { scaleBase = 512, center = 0, gamma = 0.4 } = xpos;
+  checkPositive(where, 'xpos.scaleBase', scaleBase);
+  checkFinite(where, 'xpos.center', center);
+  checkPositive(where, 'xpos.gamma', gamma);
+  if (axes) throw wrongValue(where, 'xpos', 'is for one axis of positions, not for several');
 }

@@ -28,14 +28,15 @@ export function sinusoidalEncoding(
   checkFinite(where, 'offset', offset);
   const half = Math.floor(dim / 2);
   const concatenated = layout === 'concatenated';
+  const { math } = runtime;
   return runtime.allOrNothing((make) => {
     const table = make([length, dim]);
     const positions = Float64Array.from({ length }, (_, i) => offset + i);
     const frequencies = Float64Array.from({ length: half }, (_, k) =>
-      concatenated ? Math.exp((-k * Math.log(base)) / Math.max(half - 1, 1)) : base ** ((-2 * k) / dim),
+      concatenated ? math.exp((-k * math.log(base)) / Math.max(half - 1, 1)) : math.pow(base, (-2 * k) / dim),
     );
     if (dim % 2 === 1)
-      lastColumn(table, concatenated ? () => 0 : (i) => Math.sin(positions[i] * base ** ((-2 * half) / dim)));
+      lastColumn(table, concatenated ? () => 0 : (i) => math.sin(positions[i] * math.pow(base, (-2 * half) / dim)));
     const sin = table.address;
     const cos = sin + (concatenated ? half : 1) * 4;
     writeAngles(runtime, { sin, cos, rowStride: dim, columnStride: concatenated ? 1 : 2 }, positions, frequencies);

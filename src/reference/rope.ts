@@ -8,145 +8,75 @@ import {
   rounder,
   zeros,
 } from './array.ts';
+import { type RotaryFrequencyOptions, rotaryAxisOf, rotaryFrequencies } from './rotaryFrequencies.ts';
 
-/** How the frequencies are stretched beyond the length a model was trained on. `length` is the sequence at hand. */
-export type RotaryScaling =
-  | { type: 'linear'; factor: number }
-  | { type: 'ntk'; factor: number }
-  | { type: 'dynamic'; factor: number; originalMaxPosition: number; length: number }
-  | {
-      type: 'yarn';
-      factor: number;
-      originalMaxPosition: number;
-      betaFast?: number;
-      betaSlow?: number;
-      attentionFactor?: number;
-    }
-  | {
-      type: 'llama3';
-      factor: number;
-      lowFrequencyFactor: number;
-      highFrequencyFactor: number;
-      originalMaxPosition: number;
-    }
-  | {
-      type: 'longrope';
-      shortFactor: ArrayLike<number>;
-      longFactor: ArrayLike<number>;
-      originalMaxPosition: number;
-      factor?: number;
-      length?: number;
-    };
-
-export type RotaryFrequencyOptions = {
-  /** How many dimensions are rotated, an even number. */
-  rotaryDim: number;
-  /** Default 10000. */
-  base?: number;
-  scaling?: RotaryScaling;
+/** xPos (Sun et al. 2022): queries grow and keys shrink with the position, so that a score decays with the distance. */
+export type XPosOptions = {
+  /** Default 512. */
+  scaleBase?: number;
+  /** The position where neither grows. Default 0. */
+  center?: number;
+  /** `γ` of `ζ_k = (2k/d + γ)/(1 + γ)`. Default 0.4. */
+  gamma?: number;
 };
 
-/**
- * The angle of each pair per position, `θ_k = base^{−2k/d}` unless scaled, and the factor on cosine and sine.
- *
- * | scaling | θ'_k |
- * |---|---|
- * | linear (Chen et al. 2023) | `θ_k/s` |
- * | ntk (bloc97 2023) | `θ_k` of base `base·s^{d/(d−2)}` |
- * | dynamic (emozilla 2023) | `θ_k` of base `base·(s·L/L₀ − (s−1))^{d/(d−2)}`, `L = max(length, L₀)` |
- * | yarn (Peng et al. 2023, section 3.2–3.4) | `γ_k·θ_k/s + (1−γ_k)·θ_k`, `γ` a ramp between two pairs; factor `0.1·ln s + 1` |
- * | llama3 (Llama 3.1 reference code) | by wavelength `λ = 2π/θ_k`: long `θ_k/s`, short `θ_k`, between them interpolated |
- * | longrope (Ding et al. 2024) | `θ_k/e_k`, `e` the short or long list; factor `√(1 + ln s/ln L₀)`, 1 without `factor` |
- *
- * @returns frequencies [rotaryDim/2] in float64, attentionFactor
- */
-export function rotaryFrequencies(options: RotaryFrequencyOptions): {
-  frequencies: Float64Array;
-  attentionFactor: number;
-} {
-  const { rotaryDim: d, base = 10000, scaling } = options;
-  const powers = (b: number) => Float64Array.from({ length: d / 2 }, (_, k) => b ** ((-2 * k) / d));
-  const plain = powers(base);
-  if (scaling === undefined) return { frequencies: plain, attentionFactor: 1 };
+export type RotaryTableOptions = RotaryFrequencyOptions & {
+  xpos?: XPosOptions;
+  /** What the table is for; with `xpos` they differ. Default `'query'`. */
+  role?: 'query' | 'key';
+  precision?: Precision;
+};
 
-  switch (scaling.type) {
-    case 'linear':
-      return { frequencies: plain.map((theta) => theta / scaling.factor), attentionFactor: 1 };
-    case 'ntk':
-      return { frequencies: powers(base * scaling.factor ** (d / (d - 2))), attentionFactor: 1 };
-    case 'dynamic': {
-      const { factor, originalMaxPosition } = scaling;
-      const ratio = Math.max(scaling.length, originalMaxPosition) / originalMaxPosition;
-      return { frequencies: powers(base * (factor * ratio - (factor - 1)) ** (d / (d - 2))), attentionFactor: 1 };
-    }
-    case 'yarn': {
-      const { factor, originalMaxPosition, betaFast = 32, betaSlow = 1 } = scaling;
-      // The pair that turns `rotations` times within the original length.
-      const pairOf = (rotations: number) =>
-        (d * Math.log(originalMaxPosition / (2 * Math.PI * rotations))) / (2 * Math.log(base));
-      const low = Math.max(Math.floor(pairOf(betaFast)), 0);
-      const high = Math.min(Math.ceil(pairOf(betaSlow)), d - 1);
-      const width = high === low ? 0.001 : high - low;
-      const ramp = (k: number) => Math.min(Math.max((k - low) / width, 0), 1);
-      return {
-        frequencies: plain.map((theta, k) => ramp(k) * (theta / factor) + (1 - ramp(k)) * theta),
-        attentionFactor: scaling.attentionFactor ?? (factor > 1 ? 0.1 * Math.log(factor) + 1 : 1),
-      };
-    }
-    case 'llama3': {
-      const { factor, lowFrequencyFactor: low, highFrequencyFactor: high, originalMaxPosition } = scaling;
-      const frequencies = plain.map((theta) => {
-        const turns = (originalMaxPosition * theta) / (2 * Math.PI);
-        if (turns < low) return theta / factor;
-        if (turns > high) return theta;
-        const g = (turns - low) / (high - low);
-        return ((1 - g) * theta) / factor + g * theta;
-      });
-      return { frequencies, attentionFactor: 1 };
-    }
-    case 'longrope': {
-      const { originalMaxPosition, factor = 1, length = originalMaxPosition } = scaling;
-      const factors = length > originalMaxPosition ? scaling.longFactor : scaling.shortFactor;
-      return {
-        frequencies: plain.map((theta, k) => theta / factors[k]),
-        attentionFactor: factor > 1 ? Math.sqrt(1 + Math.log(factor) / Math.log(originalMaxPosition)) : 1,
-      };
-    }
-  }
+/** The factor of pair `k` of `pairs` at position `p`: `ζ_k^{±(p − center)/scaleBase}`, + for a query, − for a key. */
+export function xposFactor(
+  { scaleBase = 512, center = 0, gamma = 0.4 }: XPosOptions,
+  role: 'query' | 'key',
+  p: number,
+  k: number,
+  pairs: number,
+  math: Pick<Math, 'pow'> = Math,
+): number {
+  return math.pow((k / pairs + gamma) / (1 + gamma), ((role === 'key' ? -1 : 1) * (p - center)) / scaleBase);
 }
 
 /**
- * `cos(p·θ_k)` and `sin(p·θ_k)`, times the attention factor, for each position `p`. In float32 each entry is the float64
- * one rounded once.
+ * `cos(p·θ_k)` and `sin(p·θ_k)`, times the attention factor and that of xPos, for each position `p`. In float32 each entry
+ * is the float64 one rounded once.
  *
- * @returns cos and sin, each [positions.length, rotaryDim/2]
+ * @param positions [rows]; with `axes` [axes · rows], one axis after the other
+ * @returns cos and sin, each [rows, rotaryDim/2]
  */
 export function rotaryTable(
   positions: ArrayLike<number>,
-  options: RotaryFrequencyOptions & { precision?: Precision },
+  options: RotaryTableOptions,
 ): { cos: Float64NdArray; sin: Float64NdArray } {
-  const round = rounder(options.precision);
+  const { axes, xpos, role = 'query', precision } = options;
+  const round = rounder(precision);
   const { frequencies, attentionFactor } = rotaryFrequencies(options);
-  const cos = zeros([positions.length, frequencies.length]);
+  const pairs = frequencies.length;
+  const axisOf = axes ? rotaryAxisOf(axes) : new Int32Array(pairs);
+  const rows = positions.length / (axes?.sections.length ?? 1);
+  const cos = zeros([rows, pairs]);
   const sin = zeros(cos.shape);
   for (let at = 0; at < cos.data.length; at++) {
-    const angle = positions[Math.floor(at / frequencies.length)] * frequencies[at % frequencies.length];
-    cos.data[at] = round(attentionFactor * Math.cos(angle));
-    sin.data[at] = round(attentionFactor * Math.sin(angle));
+    const k = at % pairs;
+    const position = positions[axisOf[k] * rows + Math.floor(at / pairs)];
+    const factor = attentionFactor * (xpos ? xposFactor(xpos, role, position, k, pairs) : 1);
+    cos.data[at] = round(factor * Math.cos(position * frequencies[k]));
+    sin.data[at] = round(factor * Math.sin(position * frequencies[k]));
   }
   return { cos, sin };
 }
 
-export type RotaryOptions = Partial<RotaryFrequencyOptions> & {
+export type RotaryOptions = Partial<RotaryTableOptions> & {
   /** Default `'bhsd'`. */
   layout?: Layout;
   /** Which dimensions make pair `k`: `'half'` (default) k and k + rotaryDim/2, `'interleaved'` 2k and 2k+1. */
   style?: 'half' | 'interleaved';
   /** The position of the first vector. Default 0. */
   offset?: number;
-  /** [sequence] or [batch, sequence]: the positions, in place of `offset + i`. */
+  /** [sequence] or [batch, sequence], with `axes` [axes, batch or 1, sequence]: the positions, in place of `offset + i`. */
   positions?: NdArray;
-  precision?: Precision;
 };
 
 /**
@@ -165,11 +95,16 @@ export function rotaryEmbedding(input: NdArray, options: RotaryOptions = {}): Fl
   const { batch, heads, length, headDim, start } = headsOf(input, options.layout);
   const rotaryDim = options.rotaryDim ?? headDim;
   const pairs = rotaryDim / 2;
-  const positionOf = positions ? broadcast(positions, [batch, length]) : (_: number, i: number) => offset + i;
+  const axes = options.axes?.sections.length ?? 1;
+  const positionOf = positions
+    ? broadcast(positions, [axes, batch, length])
+    : (_a: number, _b: number, i: number) => offset + i;
   const output = zeros(input.shape);
   output.data.set(input.data);
   for (let b = 0; b < batch; b++) {
-    const row = Float64Array.from({ length }, (_, i) => positionOf(b, i));
+    const row = Float64Array.from({ length: axes * length }, (_, at) =>
+      positionOf(Math.floor(at / length), b, at % length),
+    );
     const { cos, sin } = rotaryTable(row, { ...options, rotaryDim });
     for (let h = 0; h < heads; h++) {
       for (let i = 0; i < length; i++) {

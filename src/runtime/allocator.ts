@@ -2,6 +2,8 @@ const PAGE = 65536;
 const ALIGN = 64;
 /** Micro-kernels read up to 3 floats past the end of a row: every block ends in that much room, and is aligned on top. */
 const TAIL = 16;
+/** Memory doubles as it grows, but for no more than this at once: what a large tensor needs is not asked for twice. */
+const LARGEST_STEP = 64 << 20;
 
 type Block = { address: number; size: number };
 
@@ -94,7 +96,7 @@ export class Allocator {
     const end = address + size;
     const capacity = this.capacityBytes;
     if (end > capacity) {
-      const wanted = Math.min(Math.max(end, capacity * 2), this.maximumBytes);
+      const wanted = Math.min(Math.max(end, capacity + Math.min(capacity, LARGEST_STEP)), this.maximumBytes);
       const refused = () =>
         new RangeError(
           `memory limit: ${asked} bytes were asked for, ${this.usedBytes} are used and ${this.maximumBytes} allowed`,

@@ -1,14 +1,7 @@
 import { checkInteger, checkOneOf, checkOptions, wrongKind, wrongValue } from '../check.ts';
 import { Allocator } from './allocator.ts';
-import {
-  type Build,
-  compileBuild,
-  compileBytes,
-  fetchModule,
-  instantiate,
-  isModule,
-  type ModuleSource,
-} from './load.ts';
+import { type Build, type Builds, compileBuild, compileBytes } from './builds.ts';
+import { bytesOf, fetchModule, instantiate, isModule, type ModuleSource } from './load.ts';
 import { chooseThreads, Pool } from './pool.ts';
 import { Runtime } from './runtime.ts';
 import type { WebWorker } from './worker.ts';
@@ -36,15 +29,14 @@ const PAGE = 65536;
 const LIMIT = 65536 * PAGE;
 const MOST_THREADS = 256;
 
-/**
- * Makes a runtime: kernels, their linear memory and their threads. With a number of threads it resolves when all are ready.
- * @throws Error where the engine has no WebAssembly SIMD, or not the build or the threads that were asked for; TypeError and
- * RangeError for wrong options.
- */
-export async function createRuntime(options: RuntimeOptions = {}): Promise<Runtime> {
+/** `createRuntime` of a platform. */
+export async function create(builds: Builds, options: RuntimeOptions = {}): Promise<Runtime> {
   checkRuntimeOptions(options);
   const { module, threads = 1 } = options;
-  const runtime = createRuntimeSync(module === undefined ? options : { ...options, module: await fetchModule(module) });
+  const runtime = createSync(
+    builds,
+    module === undefined ? options : { ...options, module: await fetchModule(module) },
+  );
   if (threads === 'auto' || threads === 1) return runtime;
   await runtime.pool.started();
   if (runtime.threads === threads) return runtime;
@@ -53,28 +45,28 @@ export async function createRuntime(options: RuntimeOptions = {}): Promise<Runti
   throw noThreads(threads, reason);
 }
 
-/** `createRuntime` without a promise; `module` must be compiled or be bytes. Workers join when they are ready. */
-export function createRuntimeSync(options: RuntimeOptions = {}): Runtime {
+/** `createRuntimeSync` of a platform. */
+export function createSync(builds: Builds, options: RuntimeOptions = {}): Runtime {
   checkRuntimeOptions(options);
   const { threads = 1 } = options;
-  const chosen = chooseThreads(threads, options.createWorker);
+  const chosen = chooseThreads(threads, options.createWorker, builds.noThreads);
   if (chosen.threads === 1 && threads !== 'auto' && threads > 1) throw noThreads(threads, chosen.reason);
   if (chosen.threads > 1) {
     try {
-      return assemble(options, chosen);
+      return assemble(builds, options, chosen);
     } catch (error) {
       const unshared = error instanceof WebAssembly.LinkError && isModule(options.module);
       const reason = unshared ? 'the module was compiled for unshared memory: give its bytes instead' : String(error);
       if (threads !== 'auto') throw noThreads(threads, reason, error);
-      return assemble(options, { threads: 1, reason });
+      return assemble(builds, options, { threads: 1, reason });
     }
   }
-  return assemble(options, chosen);
+  return assemble(builds, options, chosen);
 }
 
-function assemble(options: RuntimeOptions, chosen: { threads: number; reason?: string }): Runtime {
+function assemble(builds: Builds, options: RuntimeOptions, chosen: { threads: number; reason?: string }): Runtime {
   const shared = chosen.threads > 1;
-  const { build, module } = compile(options, shared);
+  const { build, module } = compile(builds, options, shared);
   const { memory, maximumBytes } = createMemory(shared, options.memory);
   const kernels = instantiate(module, memory);
   if (kernels.heapBase === undefined)
@@ -85,14 +77,15 @@ function assemble(options: RuntimeOptions, chosen: { threads: number; reason?: s
 }
 
 function compile(
+  builds: Builds,
   { build = 'auto', module }: RuntimeOptions,
   shared: boolean,
 ): { build: Build; module: WebAssembly.Module } {
-  if (module === undefined) return compileBuild(build, shared);
+  if (module === undefined) return compileBuild(builds, build, shared);
   const name = build === 'auto' ? 'simd' : build;
   if (isModule(module)) return { build: name, module: module as WebAssembly.Module };
   if (ArrayBuffer.isView(module) || Object.prototype.toString.call(module) === '[object ArrayBuffer]')
-    return { build: name, module: compileBytes(module as BufferSource, shared) };
+    return { build: name, module: compileBytes(bytesOf(module as BufferSource), shared) };
   throw wrongKind('createRuntimeSync', 'module', 'a WebAssembly.Module or its bytes', module);
 }
 

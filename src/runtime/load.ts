@@ -1,9 +1,7 @@
 import { instantiateSync } from '@assemblyscript/loader';
 import type { Kernel } from '../../assembly/params.ts';
-import { binaries } from './binaries.ts';
-import { withShared } from './shared.ts';
+import { builtin } from './node.ts';
 
-export type Build = 'simd' | 'relaxed';
 export type ModuleSource = WebAssembly.Module | BufferSource | Response | URL | string;
 
 /** The functions of `assembly/index.ts`; every address is a byte offset in linear memory. */
@@ -21,7 +19,29 @@ export type Kernels = {
   ): number;
   finish(maySleep: boolean): number;
   abandon(): void;
+  tileScores(scratch: number): number;
+  modOpen(params: number, task: number, scratch: number): number;
+  modTile(params: number, scratch: number, start: number, end: number): number;
+  modScores(params: number, scratch: number, group: number, run: number, start: number, keys: number): number;
+  modSoftmax(
+    params: number,
+    scratch: number,
+    group: number,
+    run: number,
+    key: number,
+    keys: number,
+    lanes: number,
+    final: boolean,
+  ): void;
+  modNormalize(params: number, scratch: number, group: number): void;
+  modMask(params: number, scratch: number, group: number, run: number, key: number, keys: number, lanes: number): void;
+  modAccumulate(params: number, scratch: number, group: number, key: number, keys: number, minding: boolean): void;
+  modClose(params: number, scratch: number, group: number): number;
   softmax(data: number, rows: number, length: number, sink: number): void;
+  exp(x: number): number;
+  log(x: number): number;
+  sin(x: number): number;
+  cos(x: number): number;
   angles(params: number): void;
   rope(params: number, task: number): void;
   combine(
@@ -34,6 +54,18 @@ export type Kernels = {
     dim: number,
     rowStride: number,
   ): void;
+  normalize(
+    output: number,
+    input: number,
+    weight: number,
+    bias: number,
+    rows: number,
+    dim: number,
+    epsilon: number,
+    centered: boolean,
+  ): void;
+  gate(gates: number, input: number, rows: number, dim: number): void;
+  copyRows(output: number, input: number, rows: number, bytes: number, outputStride: number, inputStride: number): void;
   merge(
     output: number,
     lse: number,
@@ -45,33 +77,6 @@ export type Kernels = {
   ): void;
 };
 
-const compiled = new Map<string, WebAssembly.Module>();
-
-function decode(base64: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-}
-
-/** The best build that this engine compiles: the module itself is the feature test. */
-export function compileBuild(build: Build | 'auto', shared: boolean): { build: Build; module: WebAssembly.Module } {
-  const candidates: Build[] = build === 'auto' ? ['relaxed', 'simd'] : [build];
-  let reason: unknown;
-  for (const candidate of candidates) {
-    try {
-      const name = `${candidate}, ${shared ? 'shared' : 'unshared'}`;
-      let module = compiled.get(name);
-      module ??= new WebAssembly.Module(withShared(decode(binaries[candidate]), shared));
-      compiled.set(name, module);
-      return { build: candidate, module };
-    } catch (error) {
-      reason = error;
-    }
-  }
-  const feature = build === 'relaxed' ? 'relaxed SIMD' : '128-bit SIMD';
-  throw new Error(`createRuntime: this engine cannot run the build '${build}': WebAssembly ${feature} is missing`, {
-    cause: reason,
-  });
-}
-
 /** By its tag, since a module of another realm is no `instanceof` ours. */
 export function isModule(source: unknown): boolean {
   return Object.prototype.toString.call(source) === '[object WebAssembly.Module]';
@@ -81,10 +86,8 @@ export function isModule(source: unknown): boolean {
 export async function fetchModule(source: ModuleSource): Promise<WebAssembly.Module | BufferSource> {
   if (typeof source === 'string' || source instanceof URL) {
     const url = new URL(source, globalThis.location?.href);
-    if (url.protocol === 'file:') {
-      const { readFile } = await import('node:fs/promises');
-      return readFile(url);
-    }
+    const files = url.protocol === 'file:' ? builtin<typeof import('node:fs/promises')>('node:fs/promises') : undefined;
+    if (files) return files.readFile(url);
     const response = await fetch(url);
     if (!response.ok) throw new Error(`createRuntime: ${url} gave status ${response.status}`);
     return fetchModule(response);
@@ -93,9 +96,10 @@ export async function fetchModule(source: ModuleSource): Promise<WebAssembly.Mod
   return source as WebAssembly.Module | BufferSource;
 }
 
-export function compileBytes(source: BufferSource, shared: boolean): WebAssembly.Module {
-  const { buffer, byteOffset, byteLength } = ArrayBuffer.isView(source) ? source : new Uint8Array(source);
-  return new WebAssembly.Module(withShared(new Uint8Array(buffer, byteOffset, byteLength), shared));
+export function bytesOf(source: BufferSource): Uint8Array {
+  return ArrayBuffer.isView(source)
+    ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
+    : new Uint8Array(source);
 }
 
 export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels {

@@ -14,9 +14,10 @@ const START_TIMEOUT = 30_000;
 export function chooseThreads(
   threads: number | 'auto',
   createWorker?: () => WebWorker,
+  noThreads?: string,
 ): { threads: number; reason?: string } {
   if (threads === 1) return { threads, reason: '1 thread was asked for' };
-  const reason = whyNoThreads(createWorker);
+  const reason = noThreads ?? whyNoThreads(createWorker);
   if (reason) return { threads: 1, reason };
   const chosen = threads === 'auto' ? Math.min(cores(), MOST_AUTO_THREADS) : threads;
   return { threads: chosen, reason: chosen === 1 ? 'this machine has 1 core' : undefined };

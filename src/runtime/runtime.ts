@@ -3,8 +3,10 @@ import { bytesPerElement, checkDType, checkShape, type DType, sizeOf, wrongKind,
 import { defineDispose } from '../dispose.ts';
 import { Tensor, tensorsIn } from '../tensor.ts';
 import type { Allocator } from './allocator.ts';
+import type { Build } from './builds.ts';
 import { Leaks } from './leaks.ts';
-import type { Build, Kernels } from './load.ts';
+import type { Kernels } from './load.ts';
+import { type Elementary, mathOf } from './math.ts';
 import type { Pool } from './pool.ts';
 
 /** What a runtime is made of. */
@@ -40,6 +42,10 @@ export class Runtime {
 
   get kernels(): Kernels {
     return this.#checked('kernels').kernels;
+  }
+
+  get math(): Elementary {
+    return mathOf(this.kernels);
   }
 
   get allocator(): Allocator {

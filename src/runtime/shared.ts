@@ -6,7 +6,7 @@ const MEMORY = 2;
  * never assumes a single thread: they differ in one bit, the one of the import's limits. Other modules stay as they are.
  */
 export function withShared(bytes: Uint8Array, shared: boolean): Uint8Array<ArrayBuffer> {
-  const copy = Uint8Array.from(bytes);
+  const copy = new Uint8Array(bytes);
   let at = 8;
   const unsigned = () => {
     let value = 0;

@@ -1,3 +1,5 @@
+import { builtin } from './node.ts';
+
 export type Thread = { ref(): void; unref(): void; terminate(): unknown };
 
 /** What a worker gets: everything else is in the memory. `thread` 0 is the caller. */
@@ -13,12 +15,8 @@ export type WebWorker = {
 
 type Events = { onReady(): void; onEnd(reason: string): void };
 
-/**
- * The worker's whole program, a classic script that also runs as a module: as a string it needs no file, whatever bundles this
- * package. After 'ready' it never returns to its event loop.
- */
-export const program = `(function () {
-  function start(job, post) {
+/** After 'ready' a worker never returns to its event loop. */
+const start = `function start(job, post) {
     var kernels;
     try {
       kernels = new WebAssembly.Instance(job.module, { env: { memory: job.memory } }).exports;
@@ -28,22 +26,22 @@ export const program = `(function () {
       if (kernels) kernels.abandon();
       post(String(error));
     }
-  }
-  if (typeof WorkerGlobalScope === 'undefined' && typeof require === 'function') {
-    var threads = require('worker_threads');
-    start(threads.workerData, function (message) { threads.parentPort.postMessage(message); });
-  } else {
-    self.onmessage = function (event) { start(event.data, function (message) { self.postMessage(message); }); };
-  }
-})();
+  }`;
+
+const nodeProgram = `var threads = require('worker_threads');
+  ${start}
+  start(threads.workerData, function (message) { threads.parentPort.postMessage(message); });
 `;
 
-type NodeProcess = { getBuiltinModule?(name: string): unknown };
-
-/** A module of Node, Bun or Deno. A bundler for browsers would stumble over an import of it. */
-function builtin<T>(name: string): T | undefined {
-  return (globalThis as { process?: NodeProcess }).process?.getBuiltinModule?.(name) as T | undefined;
-}
+/**
+ * The whole program of a Web Worker, a classic script that also runs as a module: as a string it needs no file, whatever bundles
+ * this package.
+ */
+export const webProgram = `(function () {
+  ${start}
+  self.onmessage = function (event) { start(event.data, function (message) { self.postMessage(message); }); };
+})();
+`;
 
 type WorkerThreads = typeof import('node:worker_threads');
 
@@ -72,7 +70,7 @@ export function startThread(job: Job, events: Events, createWorker?: () => WebWo
 }
 
 function startNode({ Worker }: WorkerThreads, job: Job, { onReady, onEnd }: Events): Thread {
-  const worker = new Worker(program, { eval: true, workerData: job, execArgv: [] });
+  const worker = new Worker(nodeProgram, { eval: true, workerData: job, execArgv: [] });
   worker.on('message', (message) => (message === 'ready' ? onReady() : onEnd(message)));
   worker.on('error', (error) => onEnd(String(error)));
   worker.on('exit', () => onEnd('a worker ended'));
@@ -94,7 +92,7 @@ function startWeb(job: Job, { onReady, onEnd }: Events, createWorker: () => WebW
 }
 
 function createBlobWorker(): Worker {
-  const url = URL.createObjectURL(new Blob([program], { type: 'text/javascript' }));
+  const url = URL.createObjectURL(new Blob([webProgram], { type: 'text/javascript' }));
   try {
     return new Worker(url);
   } finally {

@@ -1,0 +1,39 @@
+import type { Edit } from '../src/runtime/binaries.ts';
+
+const SHORTEST = 6;
+
+/** How `target` is made of `base`: the longest stretches of it that there are, and what is new between them. */
+export function difference(base: Buffer, target: Buffer): Edit[] {
+  const places = new Map<string, number[]>();
+  const word = (bytes: Buffer, at: number) => bytes.toString('latin1', at, at + SHORTEST);
+  for (let at = 0; at + SHORTEST <= base.length; at++) {
+    const key = word(base, at);
+    places.set(key, [...(places.get(key) ?? []), at]);
+  }
+  const edits: Edit[] = [];
+  let end = 0;
+  let copied = 0;
+  for (let at = 0; at < target.length; ) {
+    const { from, length } = longest(base, target, at, places.get(word(target, at)) ?? [], copied);
+    if (length > 0) {
+      edits.push([target.toString('hex', end, at), from - copied, length]);
+      copied = from + length;
+      end = at + length;
+    }
+    at += Math.max(length, 1);
+  }
+  edits.push([target.toString('hex', end), 0, 0]);
+  return edits;
+}
+
+/** The longest stretch of `base` that `target` has at `at`; of equal ones the nearest to where the last one ended. */
+function longest(base: Buffer, target: Buffer, at: number, places: number[], near: number) {
+  let best = { from: near, length: 0 };
+  for (const from of places) {
+    let length = 0;
+    while (at + length < target.length && base[from + length] === target[at + length]) length++;
+    const nearer = length === best.length && Math.abs(from - near) < Math.abs(best.from - near);
+    if (length > best.length || nearer) best = { from, length };
+  }
+  return best;
+}

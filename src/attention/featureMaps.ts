@@ -1,0 +1,117 @@
+import { FeatureMap as Kind } from '../../assembly/params.ts';
+import { checkInteger, checkOneOf, checkOptions, checkPositive, wrongKind, wrongValue } from '../check.ts';
+import {
+  type FavorFeatures,
+  type FavorOptions,
+  type FeatureMap,
+  favorFeatures as features,
+  retentionDecay as retention,
+} from '../reference/featureMaps.ts';
+
+/** The features' values are held in float32, headDim a feature. */
+const MOST_FEATURES = 65536;
+
+/**
+ * The random features of FAVOR+ for `featureMap` of `linearAttention`, which then approximates softmax attention: the error falls
+ * with `1/√features`. The same numbers give the same features.
+ *
+ * `φ(x) = e^{ωᵀx̂ − ‖x̂‖²/2}`, `x̂ = x·√scale`; ω orthogonal directions, in blocks of headDim, with the norms of N(0, I) rows.
+ * Source: Choromanski et al. 2021 (Performer), lemma 1 and section 2.4.
+ *
+ * @param options headDim; features, default `⌊d·ln d⌋`; seed, an integer, default 0; orthogonal, default true
+ * @returns projection float32 [features, headDim]
+ * @throws RangeError numbers out of range; TypeError wrong kinds
+ * @example
+ * const featureMap = favorFeatures({ headDim: 64, features: 256, seed: 1 });
+ * const output = linearAttention(query, key, value, { featureMap, causal: true });
+ */
+export function favorFeatures(options: FavorOptions): FavorFeatures {
+  const where = 'favorFeatures';
+  checkOptions(where, options, new Set(['headDim', 'features', 'seed', 'orthogonal']));
+  const { headDim, seed = 0, orthogonal = true } = options;
+  checkInteger(where, 'headDim', headDim, 1);
+  if (options.features !== undefined) checkInteger(where, 'features', options.features, 1);
+  for (const [name, value] of Object.entries({ headDim, features: options.features ?? 1 })) {
+    if (value > MOST_FEATURES) throw wrongValue(where, name, `is ${value}, but at most ${MOST_FEATURES} is possible`);
+  }
+  checkInteger(where, 'seed', seed);
+  if (typeof orthogonal !== 'boolean') throw wrongKind(where, 'orthogonal', 'true or false', orthogonal);
+  return features(options);
+}
+
+/**
+ * The decays of RetNet's heads for `decay` of `linearAttention` under `update: 'gated'`: `ln γ_h`, `γ_h = 1 − 2^{−5−h}`.
+ *
+ * Source: Sun et al. 2023 (RetNet), eq. 8.
+ *
+ * @returns [heads]
+ * @throws RangeError when `heads` is no integer ≥ 1
+ */
+export function retentionDecay(heads: number): Float64Array {
+  checkInteger('retentionDecay', 'heads', heads, 1);
+  return retention(heads);
+}
+
+/** What the kernel needs of a feature map. */
+export type KernelMap = {
+  kind: Kind;
+  features: number;
+  /** cosFormer: cos and sin a position; FAVOR+: the projection in units of `1 / log2 e`. */
+  data: Float32Array;
+  halfNorm: number;
+  /** Whether the divisor has a least value instead of a summand. */
+  clamps: boolean;
+};
+
+/** Throws unless it is a feature map for vectors of `headDim`. */
+export function checkFeatureMap(where: string, map: FeatureMap, headDim: number, length: number): void {
+  const name = 'featureMap';
+  if (typeof map === 'string') {
+    checkOneOf(where, name, map, ['identity', 'elu', 'relu', 'cosformer']);
+  } else if (typeof map !== 'object' || map === null) {
+    throw wrongKind(where, name, "'identity', 'elu', 'relu', 'cosformer' or an object", map);
+  } else if ('projection' in map) {
+    const { projection, features } = map;
+    if (!(projection instanceof Float32Array))
+      throw wrongKind(where, `${name}.projection`, 'a Float32Array', projection);
+    if (map.headDim !== headDim)
+      throw wrongValue(where, name, `is for headDim ${map.headDim}, but "query" has headDim ${headDim}`);
+    checkInteger(where, `${name}.features`, features, 1);
+    if (projection.length !== features * headDim)
+      throw wrongValue(where, `${name}.projection`, `has ${projection.length} elements, not ${features} × ${headDim}`);
+  } else {
+    checkOptions(where, map, new Set(['type', 'maxLength', 'offset']));
+    if (map.type !== 'cosformer') throw wrongKind(where, `${name}.type`, "'cosformer'", map.type);
+    const { maxLength = Math.max(length, 1), offset = 0 } = map;
+    checkInteger(where, `${name}.offset`, offset);
+    checkPositive(where, `${name}.maxLength`, maxLength);
+    if (offset + length > maxLength)
+      throw wrongValue(where, `${name}.maxLength`, `is ${maxLength}, but there are ${offset + length} positions`);
+  }
+}
+
+export function kernelMap(
+  map: FeatureMap,
+  headDim: number,
+  length: number,
+  scale: number,
+  math: Pick<Math, 'cos' | 'sin'>,
+): KernelMap {
+  const plain = { features: headDim, data: new Float32Array(0), halfNorm: 0, clamps: false };
+  if (map === 'identity') return { ...plain, kind: Kind.identity };
+  if (map === 'elu') return { ...plain, kind: Kind.elu };
+  if (map === 'relu') return { ...plain, kind: Kind.relu };
+  if (map !== 'cosformer' && 'projection' in map) {
+    const factor = Math.sqrt(scale) * Math.LOG2E;
+    const data = map.projection.map((x) => x * factor);
+    return { kind: Kind.favor, features: map.features, data, halfNorm: (scale * Math.LOG2E) / 2, clamps: true };
+  }
+  const { maxLength = length, offset = 0 } = map === 'cosformer' ? {} : map;
+  const data = new Float32Array(2 * length);
+  for (let i = 0; i < length; i++) {
+    const angle = ((Math.PI / 2) * (i + 1 + offset)) / maxLength;
+    data[2 * i] = math.cos(angle);
+    data[2 * i + 1] = math.sin(angle);
+  }
+  return { kind: Kind.cosformer, features: 2 * headDim, data, halfNorm: 0, clamps: true };
+}

@@ -1,0 +1,73 @@
+import { wrongValue } from '../check.ts';
+import type { RotaryEmbeddingOptions } from '../position/rope.ts';
+import { linearShapes, type Shapes } from './layer.ts';
+
+export type LatentAttentionOptions = {
+  /** `hidden_size`: size of an input and an output vector. */
+  hiddenDim: number;
+  heads: number;
+  /** `q_lora_rank`; without it there is one projection, `q_proj`. */
+  queryRank?: number;
+  /** `kv_lora_rank`: size of the latent that keys and values are made of. */
+  latentDim: number;
+  /** `qk_nope_head_dim` and `qk_rope_head_dim`: sizes of a key's parts without and with a position. */
+  nopeDim: number;
+  ropeDim: number;
+  /** `v_head_dim` */
+  valueDim: number;
+  /** Of the rotary embedding; style `'interleaved'` by default, as DeepSeek's weights need. */
+  rope?: Pick<RotaryEmbeddingOptions, 'base' | 'style' | 'scaling'>;
+  /** Default `1/√(nopeDim + ropeDim)`, with a YaRN `mscaleAllDim` times `(0.1·mscaleAllDim·ln factor + 1)²`. */
+  scale?: number;
+  /** `attention_bias`: whether q_a_proj, kv_a_proj_with_mqa and o_proj have biases; default false. */
+  bias?: boolean;
+  /** Of the RMS norms; default 1e-6. */
+  epsilon?: number;
+};
+
+export type LatentAttendOptions = {
+  /** Position of the first query among the keys, a number or one per batch; default `keyLengths[b]` (else keys) − queries. */
+  offset?: number | ArrayLike<number>;
+  /** Whether a query sees no later key; default true. */
+  causal?: boolean;
+  /** Per batch: how many latents, from the first, are visible. */
+  keyLengths?: ArrayLike<number>;
+};
+
+/** [batch · length] */
+export function positionsOf(
+  where: string,
+  offset: number | ArrayLike<number>,
+  batch: number,
+  length: number,
+): number[] {
+  const offsets = typeof offset === 'number' ? Array<number>(batch).fill(offset) : Array.from(offset ?? []);
+  if (offsets.length !== batch || !offsets.every(Number.isSafeInteger))
+    throw wrongValue(where, 'offset', `must be an integer or one per batch (${batch}), but it is ${offset}`);
+  return offsets.flatMap((first) => Array.from({ length }, (_, i) => first + i));
+}
+
+export function defaultScale({ nopeDim, ropeDim, rope }: LatentAttentionOptions, math: Pick<Math, 'log'>): number {
+  const scaling = rope?.scaling;
+  const stretched = scaling?.type === 'yarn' && scaling.factor > 1 && scaling.mscaleAllDim;
+  const mscale = stretched ? 0.1 * stretched * math.log(scaling.factor) + 1 : 1;
+  return mscale ** 2 / Math.sqrt(nopeDim + ropeDim);
+}
+
+export function latentShapes(options: LatentAttentionOptions): Shapes {
+  const { hiddenDim, heads, queryRank, latentDim, nopeDim, ropeDim, valueDim, bias = false } = options;
+  const queries = heads * (nopeDim + ropeDim);
+  return {
+    ...(queryRank === undefined
+      ? linearShapes('q_proj', hiddenDim, queries, false)
+      : {
+          ...linearShapes('q_a_proj', hiddenDim, queryRank, bias),
+          'q_a_layernorm.weight': [queryRank],
+          ...linearShapes('q_b_proj', queryRank, queries, false),
+        }),
+    ...linearShapes('kv_a_proj_with_mqa', hiddenDim, latentDim + ropeDim, bias),
+    'kv_a_layernorm.weight': [latentDim],
+    ...linearShapes('kv_b_proj', latentDim, heads * (nopeDim + valueDim), false),
+    ...linearShapes('o_proj', heads * valueDim, hiddenDim, bias),
+  };
+}

@@ -1,0 +1,65 @@
+import { checkOneOf, checkSameShape } from '../check.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import type { Tensor } from '../tensor.ts';
+import { attentionShapes, checkInput, checkSizes, pairBias } from './alphaFold.ts';
+import { swapAxes } from './elementwise.ts';
+import { attendGated } from './gated.ts';
+import { Layer, linearShapes, normShapes } from './layer.ts';
+
+export type TriangleAttentionOptions = {
+  /** c_z: size of a vector of the pair representation. */
+  pairDim: number;
+  heads: number;
+  headDim: number;
+  node: 'starting' | 'ending';
+};
+
+const triangleOptions = new Set(['pairDim', 'heads', 'headDim', 'node']);
+
+/**
+ * Triangle attention around the starting (Alg. 13) or ending node (Alg. 14) of the pair representation: edge ij attends to
+ * the edges ik with a bias from jk; around the ending node to the edges kj with a bias from ki, which is the same on the
+ * transposed pairs. The input is not added.
+ *
+ * Parameters: `layer_norm.*` [pairDim], `linear.weight` [heads, pairDim], `mha.*` as `GatedAttention`.
+ *
+ * @example
+ * const ending = new TriangleAttention(runtime, { pairDim: 128, heads: 4, headDim: 32, node: 'ending' });
+ * const update = ending.load(weights, { prefix: 'evoformer.blocks.0.core.tri_att_end.' }).forward(pair, mask);
+ */
+export class TriangleAttention extends Layer {
+  readonly #options: TriangleAttentionOptions;
+
+  constructor(runtime: Runtime, options: TriangleAttentionOptions) {
+    const where = 'TriangleAttention';
+    checkSizes(where, options, triangleOptions);
+    const { pairDim, heads, headDim, node } = options;
+    checkOneOf(where, 'node', node, ['starting', 'ending']);
+    super(runtime, where, {
+      ...normShapes('layer_norm', pairDim),
+      ...linearShapes('linear', pairDim, heads, false),
+      ...attentionShapes(pairDim, heads, headDim),
+    });
+    this.#options = { ...options };
+  }
+
+  /**
+   * @param pair float32 [residues, residues, pairDim]
+   * @param mask boolean [residues, residues], true = present
+   * @returns [residues, residues, pairDim]
+   * @throws Error before `load`; otherwise as `scaledDotProductAttention`
+   */
+  forward(pair: Tensor, mask?: Tensor<'boolean'>): Tensor {
+    const where = `${this.name}.forward`;
+    const { pairDim, heads, node } = this.#options;
+    const [residues] = checkInput(where, this, 'pair', pair, pairDim, mask);
+    checkSameShape(where, 'pair', pair.shape, [residues, residues, pairDim]);
+    return this.runtime.scope(() => {
+      const turn = node === 'ending' ? swapAxes : (tensor: typeof pair) => tensor;
+      const z = this.layerNorm('layer_norm', turn(pair));
+      const bias = pairBias(z, this.parameter('linear.weight'));
+      const visible = mask && node === 'ending' ? swapAxes(mask) : mask;
+      return turn(attendGated(this, 'mha.', heads, z, z, { mask: visible, bias }));
+    });
+  }
+}

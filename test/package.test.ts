@@ -1,0 +1,63 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync, statSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
+import { buildSync } from 'esbuild';
+import { describe, expect, it } from 'vitest';
+import { binary } from '../src/runtime/binaries.ts';
+import { builds } from './support.ts';
+
+const KB = 1024;
+const cwd = new URL('..', import.meta.url);
+
+/** What a minified app with this program downloads, gzipped. */
+function downloaded(program: string): number {
+  const { outputFiles } = buildSync({
+    stdin: { contents: program, resolveDir: cwd.pathname },
+    alias: { 'wasm-attention': './dist/index.js' },
+    absWorkingDir: cwd.pathname,
+    bundle: true,
+    minify: true,
+    logLevel: 'error',
+    write: false,
+    format: 'esm',
+  });
+  return gzipSync(outputFiles[0].contents, { level: 9 }).length;
+}
+
+describe('the package', () => {
+  it.each(builds)('has the %s build as it was compiled, in the JavaScript', (build) => {
+    expect(Buffer.compare(binary(build), readFileSync(new URL(`build/${build}.wasm`, cwd)))).toBe(0);
+  });
+
+  it.each(builds)('has a small %s build', (build) => {
+    expect(statSync(new URL(`dist/${build}.wasm`, cwd)).size).toBeLessThanOrEqual(64 * KB);
+  });
+
+  it('is small when it is installed', () => {
+    const [{ unpackedSize }] = JSON.parse(
+      execFileSync('npm', ['pack', '--dry-run', '--json'], { cwd, encoding: 'utf8' }),
+    );
+    expect(unpackedSize).toBeLessThanOrEqual(1e6);
+  });
+
+  it('is small in an app, with both builds inside', () => {
+    const attention = "export { createRuntime, scaledDotProductAttention } from 'wasm-attention';";
+    expect(downloaded(attention)).toBeLessThanOrEqual(56 * KB);
+    expect(downloaded("export * from 'wasm-attention';")).toBeLessThanOrEqual(80 * KB);
+  });
+
+  it('imports nothing but memory into the kernels', () => {
+    for (const build of builds) {
+      const imports = WebAssembly.Module.imports(
+        new WebAssembly.Module(readFileSync(new URL(`dist/${build}.wasm`, cwd))),
+      );
+      expect(imports).toEqual([{ module: 'env', name: 'memory', kind: 'memory' }]);
+    }
+  });
+
+  it('has no runtime dependencies and no install scripts', () => {
+    const { dependencies, scripts } = JSON.parse(readFileSync(new URL('package.json', cwd), 'utf8'));
+    expect(dependencies).toBeUndefined();
+    for (const name of ['preinstall', 'install', 'postinstall', 'prepare']) expect(scripts).not.toHaveProperty(name);
+  });
+});
