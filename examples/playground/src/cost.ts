@@ -1,7 +1,8 @@
+import type { Runtime } from 'wasm-attention';
 import { drawChart, powers } from './chart.ts';
 import { maskChoices } from './choices.ts';
 import { byId, element } from './dom.ts';
-import type { MethodName, Point, Report } from './measure.ts';
+import type { MethodName, Order, Point, Report } from './measure.ts';
 import type { PlanSetting } from './tiles.ts';
 
 const lengths = [256, 512, 1024, 2048, 4096, 8192];
@@ -24,8 +25,8 @@ const memory = (bytes: number) =>
     [2 ** 10, 'KiB'],
   ]);
 
-/** The section that measures; `setting` tells the mask of the tile plan. */
-export function mountCost(setting: () => PlanSetting): void {
+/** The section that measures, with as many threads as the page's runtime has; `setting` tells the mask of the tile plan. */
+export function mountCost(runtime: Runtime, setting: () => PlanSetting): void {
   const button = byId<HTMLButtonElement>('measure');
   const status = byId('measured');
   let worker: Worker | undefined;
@@ -49,26 +50,28 @@ export function mountCost(setting: () => PlanSetting): void {
     };
     const points: Point[] = [];
     const ends: string[] = [];
-    let engine = '';
+    const engine = engineText(runtime);
     button.textContent = 'Stop';
-    status.textContent = 'Measuring …';
-    worker = new Worker(new URL('./cost.worker.ts', import.meta.url), { type: 'module' });
-    worker.addEventListener('error', ({ message }) => stop(`The worker failed: ${message}`));
-    worker.addEventListener('message', ({ data }: MessageEvent<Report>) => {
-      if (data.kind === 'engine') engine = engineText(data);
+    status.textContent = `Measuring with the ${engine} …`;
+    const own = new Worker(new URL('./cost.worker.ts', import.meta.url), { type: 'module' });
+    worker = own;
+    own.addEventListener('error', ({ message }) => stop(`The worker failed: ${message}`));
+    own.addEventListener('message', ({ data }: MessageEvent<Report>) => {
+      if (worker !== own) return;
       if (data.kind === 'ended') ends.push(` ${labels[data.method]}: not ${data.length} tokens, ${data.why}.`);
+      if (data.kind === 'failed') stop(`The measurement failed: ${data.why}`);
       if (data.kind === 'done') stop(`Measured with the ${engine}.${ends.join('')}`);
       if (data.kind !== 'point') return;
       points.push(data.point);
       status.textContent = `Measuring with the ${engine}: ${labels[data.point.method]}, ${data.point.length} tokens …`;
       show(points, labels);
     });
-    worker.postMessage({ lengths, mask, size });
+    own.postMessage({ lengths, threads: runtime.threads, mask, size } satisfies Order);
   }
 }
 
 /** What computes, in words. */
-export function engineText({ build, threads, reason }: { build: string; threads: number; reason?: string }): string {
+export function engineText({ build, threads, threadsReason: reason }: Runtime): string {
   const simd = build === 'relaxed' ? 'relaxed SIMD build' : 'plain SIMD build';
   return `${simd} on ${threads} thread${threads > 1 ? 's' : ''}${reason ? ` (${reason})` : ''}`;
 }

@@ -1,4 +1,11 @@
-import { attentionWeights, createRuntime, linear, type Runtime, scaledDotProductAttention } from 'wasm-attention';
+import {
+  type AttentionMask,
+  attentionWeights,
+  createRuntime,
+  linear,
+  type Runtime,
+  scaledDotProductAttention,
+} from 'wasm-attention';
 import { maskChoices } from './choices.ts';
 import type { MethodName, Order, Point, Report } from './measure.ts';
 import { naiveAttention } from './naive.ts';
@@ -14,37 +21,31 @@ const report = (message: Report) => postMessage(message);
 
 /** Runs one call and says how many bytes it took beside its inputs and output. */
 type Call = () => number;
-type Method = { call: (runtime: Runtime, length: number, order: Order) => Call };
+type Method = (runtime: Runtime, length: number, order: Order) => Call;
 
 const methods: Record<MethodName, Method> = {
-  tiles: { call: (runtime, length) => flash(runtime, length) },
-  masked: {
-    call: (runtime, length, { mask, size }) => flash(runtime, length, maskChoices[mask].make(length, size)),
+  tiles: (runtime, length) => flash(runtime, length),
+  masked: (runtime, length, { mask, size }) => flash(runtime, length, maskChoices[mask].make(length, size)),
+  weights(runtime, length) {
+    const [query, key] = inputs(length).map((data) => runtime.tensor([1, 1, length, DIM], data));
+    const transposed = runtime.tensor([DIM, length], inputs(length)[2]);
+    const output = runtime.empty([length, DIM]);
+    const before = runtime.memory.usedBytes;
+    return () => {
+      runtime.scope(() => {
+        const weights = attentionWeights(query, key);
+        output.set(linear(weights.view([length, length]), transposed).data);
+      });
+      return runtime.memory.peakBytes - before;
+    };
   },
-  weights: {
-    call(runtime, length) {
-      const [query, key] = inputs(length).map((data) => runtime.tensor([1, 1, length, DIM], data));
-      const transposed = runtime.tensor([DIM, length], inputs(length)[2]);
-      const output = runtime.empty([length, DIM]);
-      const before = runtime.memory.usedBytes;
-      return () => {
-        runtime.scope(() => {
-          const weights = attentionWeights(query, key);
-          output.set(linear(weights.view([length, length]), transposed).data);
-        });
-        return runtime.memory.peakBytes - before;
-      };
-    },
-  },
-  naive: {
-    call(_, length) {
-      const [query, key, value] = inputs(length);
-      return () => naiveAttention(query, key, value, DIM).bytes;
-    },
+  naive(_, length) {
+    const [query, key, value] = inputs(length);
+    return () => naiveAttention(query, key, value, DIM).bytes;
   },
 };
 
-function flash(runtime: Runtime, length: number, mask?: ReturnType<(typeof maskChoices)['full']['make']>): Call {
+function flash(runtime: Runtime, length: number, mask?: AttentionMask): Call {
   const [query, key, value] = inputs(length).map((data) => runtime.tensor([1, 1, length, DIM], data));
   const output = runtime.empty([1, 1, length, DIM]);
   const before = runtime.memory.usedBytes;
@@ -71,38 +72,34 @@ function measure(method: MethodName, length: number, call: Call): Point {
   return { method, length, milliseconds: fastest, bytes };
 }
 
-/** How many threads there can be here. */
-async function probe(): Promise<number> {
-  const runtime = await createRuntime({ threads: 'auto' });
-  const { build, threads, threadsReason: reason } = runtime;
-  runtime.dispose();
-  report({ kind: 'engine', build, threads, reason });
-  return threads;
-}
-
-async function run(order: Order): Promise<void> {
-  const threads = await probe();
-  for (const method of Object.keys(methods) as MethodName[]) {
-    let last: Point | undefined;
-    for (const length of order.lengths) {
-      if (last && last.milliseconds * (length / last.length) ** 2 > LONGEST) {
-        report({ kind: 'ended', method, length, why: 'a call would take more than 2 s' });
-        break;
-      }
-      // Of its own: its peak is this call's.
-      const runtime = await createRuntime({ threads });
-      try {
-        last = measure(method, length, methods[method].call(runtime, length, order));
-        report({ kind: 'point', point: last });
-      } catch (error) {
-        report({ kind: 'ended', method, length, why: (error as Error).message });
-        break;
-      } finally {
-        runtime.dispose();
-      }
+/** Runs a method over the lengths, in a runtime of its own: as they grow, its peak is that of the last call. */
+function run(method: MethodName, runtime: Runtime, order: Order): void {
+  let last: Point | undefined;
+  for (const length of order.lengths) {
+    if (last && last.milliseconds * (length / last.length) ** 2 > LONGEST) {
+      report({ kind: 'ended', method, length, why: 'a call would take more than 2 s' });
+      return;
+    }
+    try {
+      const point = runtime.scope(() => measure(method, length, methods[method](runtime, length, order)));
+      report({ kind: 'point', point });
+      last = point;
+    } catch (error) {
+      report({ kind: 'ended', method, length, why: (error as Error).message });
+      return;
     }
   }
+}
+
+/** All runtimes first: where they were made and disposed in turn, Firefox sometimes hung. They end with this worker. */
+async function start(order: Order): Promise<void> {
+  const all: [MethodName, Runtime][] = [];
+  for (const method of Object.keys(methods) as MethodName[])
+    all.push([method, await createRuntime({ threads: method === 'naive' ? 1 : order.threads })]);
+  for (const [method, runtime] of all) run(method, runtime, order);
   report({ kind: 'done' });
 }
 
-addEventListener('message', ({ data }: MessageEvent<Order>) => run(data));
+addEventListener('message', ({ data }: MessageEvent<Order>) =>
+  start(data).catch((error: Error) => report({ kind: 'failed', why: error.message })),
+);

@@ -22,12 +22,11 @@ try {
 function start(runtime: wasmAttention.Runtime): void {
   const playground: Playground = { wasmAttention, runtime };
   Object.assign(globalThis, { playground });
-  const { build, threads, threadsReason: reason } = runtime;
-  byId('engine').textContent = `Computing with the ${engineText({ build, threads, reason })}.`;
+  byId('engine').textContent = `Computing with the ${engineText(runtime)}.`;
   mountSoftmax(runtime);
   mountSentence(runtime, (model) => {
     playground.model = model;
   });
-  mountCost(mountTiles());
+  mountCost(runtime, mountTiles());
   mountRotation(runtime);
 }

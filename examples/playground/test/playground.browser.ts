@@ -160,6 +160,8 @@ describe.each(Object.keys(browsers) as BrowserName[])('%s', (name) => {
     const { page } = opened;
     const active = () => page.evaluate(() => document.activeElement?.textContent);
     await page.select('#examples', sentence);
+    // A pointer at rest over tokens that move would show the one below it.
+    await page.mouse.move(0, 0);
     await page.focus('#tokens button[tabindex="0"]');
     await page.keyboard.press('ArrowRight');
     await page.keyboard.press('ArrowRight');
@@ -264,7 +266,7 @@ describe.each(Object.keys(browsers) as BrowserName[])('%s', (name) => {
     const { page } = opened;
     await page.select('#tile-mask', 'window');
     await click(page, '#measure');
-    await until(page, '#measured', (now) => now.startsWith('Measuring with'));
+    await until(page, '#measured', (now) => now.endsWith('tokens …'));
     await page.focus('#score-0');
     await page.keyboard.press('ArrowRight');
     expect(await text(page, 'output[for="score-0"]')).toBe('2.1');
@@ -275,14 +277,20 @@ describe.each(Object.keys(browsers) as BrowserName[])('%s', (name) => {
       found.map((row) => Array.from(row.children, (cell) => cell.textContent ?? '')),
     );
     const units: Record<string, number> = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
-    const memory = (method: string, length: string) => {
-      const [size, unit] = (rows.find((row) => row[0] === method && row[1] === length)?.[3] ?? '').split(' ');
-      return Number(size) * units[unit];
-    };
-    expect(memory('plain JavaScript, n² scores', '1024')).toBe(4 * 2 ** 20);
-    expect(memory('SIMD kernels, n² scores', '8192')).toBeGreaterThanOrEqual(256 * 2 ** 20);
-    expect(memory('tiles', '8192')).toBeLessThan(2 ** 20);
-    expect(memory('tiles, mask: sliding window', '8192')).toBeLessThan(2 ** 20);
+    // A slow machine ends a curve earlier.
+    const measured = (method: string) =>
+      rows
+        .filter((row) => row[0] === method)
+        .map(([, length, , memory]) => ({
+          pairs: Number(length) ** 2,
+          bytes: parseFloat(memory) * units[memory.slice(-3)],
+        }));
+    const methods = ['plain JavaScript, n² scores', 'SIMD kernels, n² scores', 'tiles', 'tiles, mask: sliding window'];
+    const [plain, kernels, tiles, masked] = methods.map(measured);
+    for (const points of [plain, kernels, tiles, masked]) expect(points.length).toBeGreaterThanOrEqual(3);
+    for (const { pairs, bytes } of plain) expect(bytes).toBe(4 * pairs);
+    for (const { pairs, bytes } of kernels) expect(bytes).toBeGreaterThanOrEqual(4 * pairs);
+    for (const { bytes } of [...tiles, ...masked]) expect(bytes).toBeLessThan(2 ** 20);
     expect((await page.$$('#time-chart polyline')).length).toBe(4);
     expect((await page.$$('#memory-chart circle')).length).toBe(rows.length);
 
@@ -329,7 +337,7 @@ describe.each(Object.keys(browsers) as BrowserName[])('%s', (name) => {
     ]);
     const [red] = (await page.evaluate(() => getComputedStyle(document.body).backgroundColor)).match(/\d+/g)!;
     expect(Number(red)).toBeLessThan(64);
-    expect(await text(page, '#play')).toBe('Move both by 1');
+    await until(page, '#play', (now) => now === 'Move both by 1');
     const before = Number(await text(page, '#position-value'));
     await click(page, '#play');
     await new Promise((resolve) => setTimeout(resolve, 300));
