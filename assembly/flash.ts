@@ -43,5 +43,6 @@ function attend(params: usize, index: i32, scratch: usize, minding: bool): bool 
   }
   let finite = true;
   for (let group = groups; group < groupsEnd; group += size) finite = close(params, scratch, group, few ? rows : 8, few) && finite;
-  return !masked || finite || minding;
+  // In integers a weight of 0 is 0 whatever the value: a second time would compute the same.
+  return !masked || finite || minding || bytes;
 }

@@ -1,4 +1,5 @@
-import { Attention, Block, Run, RunKind, Segment, Stored } from './params';
+import { elementBytes } from './micro/widen';
+import { Attention, Block, Run, RunKind, Segment } from './params';
 import { pointer, real, word } from './simd/lanes';
 
 // A task is up to `Block.queries` rows that share one KV head: queries of one head or, where there are few, of several
@@ -37,7 +38,7 @@ export function locate(params: usize, index: i32, task: usize, lanes: usize, str
   const i0 = block * Block.queries, rows = min(queries - i0, Block.queries) * shared;
   const perHead = rows / shared, kvHead = h0 / word(params, Attention.groupSize);
 
-  const unit: usize = word(params, Attention.stored) == Stored.int8 ? 1 : word(params, Attention.stored) == Stored.float16 ? 2 : 4;
+  const unit = elementBytes(word(params, Attention.stored));
   const scales = <usize>(kvHead * word(params, Attention.scaleHead)) << 2, segments = pointer(params, Attention.segmentStarts);
   store<usize>(task, pointer(params, Attention.key)
     + <usize>(b * word(params, Attention.keyBatch) + kvHead * word(params, Attention.keyHead)) * unit, Task.key << 2);

@@ -1,11 +1,18 @@
 import { Stored } from '../params';
 import { Half, half, widen } from '../simd/half';
 
+/** Bytes of a stored element. */
+// @ts-ignore: top-level decorator
+@inline
+export function elementBytes(stored: i32): usize {
+  return stored == Stored.float32 ? 4 : stored == Stored.float16 ? 2 : 1;
+}
+
 /** Bytes of a stored row; int8 rows are padded with zeros to whole vectors. */
 // @ts-ignore: top-level decorator
 @inline
 export function storedBytes(stored: i32, dim: i32): usize {
-  return stored == Stored.float32 ? <usize>dim << 2 : stored == Stored.float16 ? <usize>dim << 1 : <usize>((dim + 15) & ~15);
+  return <usize>(stored == Stored.int8 ? (dim + 15) & ~15 : dim) * elementBytes(stored);
 }
 
 /** rows[count][stride] float32 of stored rows; `scales` [count] for int8. */
