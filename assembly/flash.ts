@@ -1,5 +1,5 @@
 import { Attention, Run, RunKind } from './params';
-import { close, GROUPS, groupBytes, inBytes, open } from './group';
+import { close, GROUPS, groupBytes, inBytes, isFiniteOutput, open } from './group';
 import { pointer, word } from './simd/lanes';
 import { locate, Task, visibleKeys } from './task';
 import { attendBytes, attendFew, attendMany, attendOne, openTile } from './tile';
@@ -41,8 +41,11 @@ function attend(params: usize, index: i32, scratch: usize, minding: bool): bool 
       start = tileEnd;
     }
   }
-  let finite = true;
-  for (let group = groups; group < groupsEnd; group += size) finite = close(params, scratch, group, few ? rows : 8, few) && finite;
   // In integers a weight of 0 is 0 whatever the value: a second time would compute the same.
-  return !masked || finite || minding || bytes;
+  const suspect = masked && !minding && !bytes;
+  for (let group = groups; group < groupsEnd; group += size) {
+    if (suspect && !isFiniteOutput(params, group, few)) return false;
+    close(params, scratch, group, few ? rows : 8, few);
+  }
+  return true;
 }

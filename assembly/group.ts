@@ -91,8 +91,19 @@ function openBytes(params: usize, scratch: usize, query: usize): void {
   }
 }
 
-/** Writes the rows O / sum and lse of a group's first `lanes`; returns whether all of O is finite. */
-export function close(params: usize, scratch: usize, group: usize, lanes: i32, few: bool): bool {
+/** Whether all of a group's O is finite. */
+export function isFiniteOutput(params: usize, group: usize, few: bool): bool {
+  const output = group + outputAt(params), bytes = (few ? outputRow(params) : <usize>word(params, Attention.valueDim)) << 5;
+  const zero = f32x4.splat(0);
+  let poison = zero;
+  for (let at = output, end = output + bytes; at < end; at += 16) {
+    poison = v128.or(poison, f32x4.ne(f32x4.mul(v128.load(at), zero), zero));
+  }
+  return !v128.any_true(poison);
+}
+
+/** Writes the rows O / sum and lse of a group's first `lanes`. */
+export function close(params: usize, scratch: usize, group: usize, lanes: i32, few: bool): void {
   const dim = word(params, Attention.valueDim), output = group + outputAt(params), factors = scratch + FACTORS;
   const hasLse = pointer(params, Attention.lse) != 0, row = outputRow(params), end = <usize>lanes << 2;
   if (word(scratch, Task.rows) == 1) {
@@ -104,11 +115,6 @@ export function close(params: usize, scratch: usize, group: usize, lanes: i32, f
     if (hasLse) store<f32>(load<usize>(group + lane, Lane.lse), <f32>(<f64>load<f32>(group + lane, MAX) * LN2 + NativeMath.log(sum)));
     store<f32>(factors + lane, factor);
   }
-  let poison = f32x4.splat(0);
-  const zero = poison;
-  for (let at = output, last = output + ((few ? row : <usize>dim) << 5); at < last; at += 16) {
-    poison = v128.or(poison, f32x4.ne(f32x4.mul(v128.load(at), zero), zero));
-  }
   if (few) {
     for (let lane: usize = 0; lane < end; lane += 4) {
       const from = output + lane * row, factor = load<f32>(factors + lane);
@@ -117,5 +123,4 @@ export function close(params: usize, scratch: usize, group: usize, lanes: i32, f
       memory.copy(load<usize>(group + lane, Lane.output), from, <usize>dim << 2);
     }
   } else unpack(group + Lane.output, 0, output, dim, factors);
-  return !v128.any_true(poison);
 }

@@ -1,5 +1,5 @@
 import { Attention, Block } from './params';
-import { close, FACTORS, GROUPS, groupBytes, MAX, open, outputAt, SCORES, SUM } from './group';
+import { close, FACTORS, groupBytes, GROUPS, isFiniteOutput, MAX, open, outputAt, SCORES, SUM } from './group';
 import { mask, shift } from './micro/adjust';
 import { exponentiate, pad } from './micro/online';
 import { scale } from './micro/lanes';
@@ -99,5 +99,7 @@ export function modAccumulate(params: usize, scratch: usize, index: i32, first: 
 
 /** Writes a group's rows; returns whether all of O is finite. */
 export function modClose(params: usize, scratch: usize, index: i32): bool {
-  return close(params, scratch, groupAt(params, scratch, index), 8, false);
+  const group = groupAt(params, scratch, index), finite = isFiniteOutput(params, group, false);
+  close(params, scratch, group, 8, false);
+  return finite;
 }

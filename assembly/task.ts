@@ -58,20 +58,42 @@ export function locate(params: usize, index: i32, task: usize, lanes: usize, str
 
   const position = load<i32>(pointer(params, Attention.offsets) + (<usize>b << 2));
   const part = <usize>(split * word(params, Attention.valueDim)) << 2;
-  const slopes = pointer(params, Attention.slopes), lse = pointer(params, Attention.lse);
-  for (let r = 0; r < ((rows + 7) & ~7); r++) {
-    const row = min(r, rows - 1), h = h0 + row / perHead, i = i0 + row % perHead, bit = row % perHead;
-    const at = lanes + <usize>(r >> 3) * stride + (<usize>(r & 7) << 2);
-    store<usize>(at, rowOf(params, Attention.query, Attention.queryBatch, b, h, i), Lane.query);
-    store<usize>(at, rowOf(params, Attention.output, Attention.outputBatch, b, h, i) + part, Lane.output);
-    store<usize>(at, lse + (<usize>(((b * heads + h) * queries + i) * word(params, Attention.splits) + split) << 2), Lane.lse);
-    store<usize>(at, rowOf(params, Attention.bias, Attention.biasBatch, b, h, i), Lane.bias);
-    store<f32>(at, slopes != 0 ? load<f32>(slopes + (<usize>h << 2)) * real(params, Attention.unit) : 0, Lane.slope);
-    store<i32>(at, h, Lane.head);
-    store<i32>(at, position + i, Lane.position);
-    store<i32>(at, bit < 32 ? 1 << bit : 0, Lane.bitLow);
-    store<i32>(at, bit < 32 ? 0 : 1 << (bit - 32), Lane.bitHigh);
+  const slopes = pointer(params, Attention.slopes), lses = pointer(params, Attention.lse);
+  const queryRow = rowBytes(params, Attention.queryRow), outputRow = rowBytes(params, Attention.outputRow), biasRow = rowBytes(params, Attention.biasRow);
+  const lseRow = <usize>word(params, Attention.splits) << 2;
+  let r = 0;
+  for (let h = h0; h < h0 + shared; h++) {
+    let query = rowOf(params, Attention.query, Attention.queryBatch, b, h, i0), bias = rowOf(params, Attention.bias, Attention.biasBatch, b, h, i0);
+    let output = rowOf(params, Attention.output, Attention.outputBatch, b, h, i0) + part;
+    let lse = lses + <usize>((b * heads + h) * queries + i0) * lseRow + (<usize>split << 2);
+    const slope: f32 = slopes != 0 ? load<f32>(slopes + (<usize>h << 2)) * real(params, Attention.unit) : 0;
+    for (let row = 0; row < perHead; row++, r++) {
+      const at = lanes + <usize>(r >> 3) * stride + (<usize>(r & 7) << 2);
+      store<usize>(at, query, Lane.query);
+      store<usize>(at, output, Lane.output);
+      store<usize>(at, lse, Lane.lse);
+      store<usize>(at, bias, Lane.bias);
+      store<f32>(at, slope, Lane.slope);
+      store<i32>(at, h, Lane.head);
+      store<i32>(at, position + i0 + row, Lane.position);
+      store<i32>(at, row < 32 ? 1 << row : 0, Lane.bitLow);
+      store<i32>(at, row < 32 ? 0 : 1 << (row - 32), Lane.bitHigh);
+      query += queryRow;
+      output += outputRow;
+      lse += lseRow;
+      bias += biasRow;
+    }
   }
+  for (; r & 7; r++) {
+    const at = lanes + <usize>(r >> 3) * stride + (<usize>(r & 7) << 2);
+    for (let field: usize = 0; field < <usize>Lane.first; field += 32) store<i32>(at + field, load<i32>(at + field - 4));
+  }
+}
+
+// @ts-ignore: top-level decorator
+@inline
+function rowBytes(params: usize, strideRow: i32): usize {
+  return <usize>word(params, strideRow) << 2;
 }
 
 function rowOf(params: usize, tensor: i32, strides: i32, b: i32, h: i32, i: i32): usize {
