@@ -1,5 +1,5 @@
 import { Stored } from '../params';
-import { Half, half, widen } from '../simd/half';
+import { Half, half, INFINITE, widen, widenFinite } from '../simd/half';
 
 /** Bytes of a stored element. */
 // @ts-ignore: top-level decorator
@@ -27,14 +27,19 @@ export function widenRows(rows: usize, stored: i32, from: usize, scales: usize, 
 // @ts-ignore: top-level decorator
 @inline
 function widenHalves(to: usize, from: usize, dim: i32): void {
-  const bits = half(Half.bits), scale = half(Half.scale), limit = half(Half.limit), infinity = half(Half.infinity);
-  let d = 0;
-  for (; d + 8 <= dim; d += 8, to += 32, from += 16) {
-    v128.store(to, widen(v128.load16x4_s(from), bits, scale, limit, infinity));
-    v128.store(to, widen(v128.load16x4_s(from, 8), bits, scale, limit, infinity), 16);
+  const bits = half(Half.bits), scale = half(Half.scale);
+  // Twice a float16 is its magnitude, shifted: the largest tells whether all are finite.
+  let most = i16x8.splat(0), d = 0;
+  for (; d + 8 <= dim; d += 8) {
+    const at = from + (<usize>d << 1), out = to + (<usize>d << 2);
+    const x = v128.load(at);
+    most = i16x8.max_u(most, i16x8.shl(x, 1));
+    v128.store(out, widenFinite(v128.load16x4_s(at), bits, scale));
+    v128.store(out, widenFinite(v128.load16x4_s(at, 8), bits, scale), 16);
   }
-  for (; d < dim; d++, to += 4, from += 2) {
-    store<f32>(to, f32x4.extract_lane(widen(i32x4.splat(load<i16>(from)), bits, scale, limit, infinity), 0));
+  if (v128.any_true(i16x8.gt_u(most, i16x8.splat(INFINITE)))) d = 0;
+  for (; d < dim; d++) {
+    store<f32>(to + (<usize>d << 2), f32x4.extract_lane(widen(i32x4.splat(load<i16>(from + (<usize>d << 1)))), 0));
   }
 }
 

@@ -10,15 +10,25 @@ export function half(index: i32): v128 {
   return v128.load32_splat(constants + (<usize>index << 2));
 }
 
+/** Twice the bits of a float16 that is infinite or NaN are more than this. */
+export const INFINITE: i16 = <i16>0xf7ff;
+
 /**
- * 4 float32 of 4 float16, sign-extended to int32 lanes: the bits shifted into place (the sign's copies masked off), times 2¹¹² for the
- * exponent's other bias. What is 65536 or more after that was infinite or NaN.
+ * 4 float32 of 4 finite float16, sign-extended to int32 lanes: the bits shifted into place (the sign's copies masked off), times 2¹¹² for
+ * the exponent's other bias.
  */
 // @ts-ignore: top-level decorator
 @inline
-export function widen(halves: v128, bits: v128, scale: v128, limit: v128, infinity: v128): v128 {
-  const number = f32x4.mul(v128.and(i32x4.shl(halves, 13), bits), scale);
-  return v128.or(number, v128.and(f32x4.ge(f32x4.abs(number), limit), infinity));
+export function widenFinite(halves: v128, bits: v128, scale: v128): v128 {
+  return f32x4.mul(v128.and(i32x4.shl(halves, 13), bits), scale);
+}
+
+/** The same of any: what is 65536 or more after that was infinite or NaN. */
+// @ts-ignore: top-level decorator
+@inline
+export function widen(halves: v128): v128 {
+  const number = widenFinite(halves, half(Half.bits), half(Half.scale));
+  return v128.or(number, v128.and(f32x4.ge(f32x4.abs(number), half(Half.limit)), half(Half.infinity)));
 }
 
 /** The nearest float16, ties to even, of a float32; from 65520 on it is infinite. */
