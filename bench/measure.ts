@@ -77,7 +77,12 @@ export async function measureSuite(
         continue;
       }
       const seconds = await warmUp(prepared);
-      entries.push({ measurement, prepared, calls: Math.ceil(SAMPLE_SECONDS / seconds), short: seconds < SHORT_SECONDS });
+      entries.push({
+        measurement,
+        prepared,
+        calls: Math.ceil(SAMPLE_SECONDS / seconds),
+        short: seconds < SHORT_SECONDS,
+      });
     }
   }
   const rounds = await interleave(entries, shapes, probe, budget, progress);

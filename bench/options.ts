@@ -7,7 +7,7 @@ import type { Budget } from './measure.ts';
 import { suites } from './shapes.ts';
 
 export const usage = `npm run bench -- [options]
-  --quick          under a minute: fewer rounds, onnxruntime-web on two shapes; exit code 1 where a target is missed
+  --quick          under a minute: fewer rounds, onnxruntime-web on two shapes; exit code 1 where less is reached than was
   --only NAME      the shapes whose names contain NAME; may be repeated
   --build BUILD    simd or relaxed; default: every build that this engine runs
   --peers NAMES    ${Object.keys(peers).join(',')} or none; default: all
