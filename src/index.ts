@@ -23,7 +23,12 @@ export { CrossAttention, type CrossAttentionOptions } from './layers/crossAttent
 export { DifferentialAttention, type DifferentialAttentionOptions } from './layers/differential.ts';
 export { GatedAttention, type GatedAttentionOptions, type GatedForwardOptions } from './layers/gated.ts';
 export { MultiHeadLatentAttention } from './layers/latent.ts';
-export type { LatentAttendOptions, LatentAttentionOptions } from './layers/latentOptions.ts';
+export type {
+  LatentAttendOptions,
+  LatentAttentionOptions,
+  LatentCacheOptions,
+  LatentForwardOptions,
+} from './layers/latentOptions.ts';
 export type { Layer, LoadOptions, StateDict, StateEntry } from './layers/layer.ts';
 export { linear } from './layers/linear.ts';
 export {

@@ -3,6 +3,7 @@ import {
   CrossAttention,
   createRuntimeSync,
   GatedAttention,
+  KVCache,
   type Layer,
   layerNorm,
   MSAColumnAttention,
@@ -213,6 +214,12 @@ describe('MultiHeadLatentAttention', () => {
   const layer = loaded(make({})());
   const [x, latents] = [float(2, 3, 6), float(2, 5, 6)];
   const attend = (options: Loose) => () => layer.attend(x, latents, options);
+  const shape = { batch: 2, kvHeads: 1, headDim: 6, valueDim: 4, sharedValues: true, maxLength: 4 };
+  const alike = (options: Loose) => new KVCache(runtime, { ...shape, ...options });
+  const cached = (cache: Loose, options?: Loose) => () => layer.forward(x, { cache, ...options });
+  const gone = alike({});
+  gone.dispose();
+  const foreign = new KVCache(createRuntimeSync(), shape);
   refuses([
     ['latentDim', make({ latentDim: 0 }), RangeError, /"latentDim" is 0/],
     ['queryRank', make({ queryRank: 0 }), RangeError, /"queryRank" is 0/],
@@ -234,6 +241,38 @@ describe('MultiHeadLatentAttention', () => {
     ['keyLengths', attend({ keyLengths: [1] }), RangeError, /"keyLengths" must be one length per batch \(2\)/],
     ['option', attend({ isCausal: true }), TypeError, /unknown option "isCausal"/],
     ['offset of forward', () => layer.forward(x, { offset: 1 } as Loose), TypeError, /unknown option "offset"/],
+    ['no cache', cached(null), TypeError, /forward: "cache" must be a KVCache, but it is null/],
+    ['tensor as cache', cached(latents), TypeError, /"cache" must be a KVCache, but it is a Tensor/],
+    ['batch of cache', cached(layer.cache({ maxLength: 4 })), RangeError, /"cache" has batch 1, but 2 is needed/],
+    ['headDim of cache', cached(alike({ headDim: 7 })), RangeError, /"cache" has headDim 7, but 6 is needed/],
+    ['valueDim of cache', cached(alike({ valueDim: 6 })), RangeError, /"cache" has valueDim 6, but 4 is needed/],
+    ['heads of cache', cached(alike({ kvHeads: 2 })), RangeError, /"cache" has kvHeads 2, but 1 is needed/],
+    [
+      'separate values',
+      cached(alike({ sharedValues: false })),
+      RangeError,
+      /"cache" has sharedValues false, but true is needed/,
+    ],
+    ['disposed cache', cached(gone), Error, /MultiHeadLatentAttention.forward: the cache was disposed/],
+    ['foreign cache', cached(foreign), Error, /forward: the cache belongs to another runtime/],
+    [
+      'full cache',
+      cached(layer.cache({ batch: 2, maxLength: 2 })),
+      RangeError,
+      /"key" has 3 tokens, .* maxLength is 2/,
+    ],
+    [
+      'keyLengths with cache',
+      cached(alike({}), { keyLengths: [4, 1] }),
+      RangeError,
+      /forward: "keyLengths\[0\]" is 4, but there are 3 keys/,
+    ],
+    [
+      'heads of a new cache',
+      () => layer.cache({ maxLength: 2, kvHeads: 2 } as Loose),
+      TypeError,
+      /unknown option "kvHeads"/,
+    ],
   ]);
 });
 
