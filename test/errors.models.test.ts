@@ -150,6 +150,18 @@ describe('AlphaFold layers', () => {
   const layer = loaded(new TriangleAttention(runtime, triangle));
   refuses([
     ['node', () => new TriangleAttention(runtime, { ...triangle, node: 'end' as Loose }), TypeError, /"node" must be/],
+    [
+      'endingBias',
+      () => new TriangleAttention(runtime, { ...triangle, endingBias: 'jk' as Loose }),
+      TypeError,
+      /"endingBias" must be 'ki' or 'ik', but it is 'jk'/,
+    ],
+    [
+      'endingBias around the starting node',
+      () => new TriangleAttention(runtime, { ...triangle, node: 'starting', endingBias: 'ik' }),
+      RangeError,
+      /"endingBias" is for the ending node/,
+    ],
     ...notTensors((tensor) => layer.forward(tensor), 'pair'),
     ['not square', () => layer.forward(float(3, 2, 5)), RangeError, /"pair" has shape \[3,2,5\], but \[3,3,5\]/],
     ['mask', () => layer.forward(pair, masks.pairs), RangeError, /"mask" has shape \[3,2\], but \[3,3\]/],
