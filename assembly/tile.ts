@@ -7,7 +7,7 @@ import { dots, dotsTall } from './micro/dots';
 import { accumulateFew, accumulateFewVisible, accumulateOne, dotsFew, dotsOne } from './micro/few';
 import { scale } from './micro/lanes';
 import { exponentiate, exponentiateOne, pad, padOne, raise, raiseOne } from './micro/online';
-import { storedBytes, widenRows } from './micro/widen';
+import { elementBytes, widenRows } from './micro/widen';
 import { pointer, word } from './simd/lanes';
 import { Task } from './task';
 
@@ -24,19 +24,19 @@ export function openTile(params: usize, task: usize, start: i32, count: i32, end
   }
   count = min(count, end - start);
   const stored = word(params, Attention.stored), headDim = word(params, Attention.headDim), valueDim = word(params, Attention.valueDim);
-  const plain = stored == Stored.float32, wide = !plain && !inBytes(params, word(task, Task.rows));
-  let keyRow = plain ? <usize>word(params, Attention.keyRow) << 2 : storedBytes(stored, headDim);
-  let valueRow = plain ? <usize>word(params, Attention.valueRow) << 2 : storedBytes(stored, valueDim);
+  const unit = elementBytes(stored), wide = stored != Stored.float32 && !inBytes(params, word(task, Task.rows));
+  let keyRow = <usize>word(params, Attention.keyRow) * unit, valueRow = <usize>word(params, Attention.valueRow) * unit;
   let key = pointer(task, Task.key) + <usize>row * keyRow, value = pointer(task, Task.value) + <usize>row * valueRow;
   const keyScales = pointer(task, Task.keyScales) + (<usize>row << 2), valueScales = pointer(task, Task.valueScales) + (<usize>row << 2);
   if (wide) {
-    const keys = task + wideAt(params), values = keys + <usize>(count * headDim) * 4;
-    widenRows(keys, stored, key, keyScales, count, headDim);
-    widenRows(values, stored, value, valueScales, count, valueDim);
-    key = keys;
-    value = values;
+    const wideKey = task + wideAt(params), shared = value == key;
+    widenRows(wideKey, stored, key, keyRow, keyScales, count, headDim);
     keyRow = <usize>headDim << 2;
-    valueRow = <usize>valueDim << 2;
+    const wideValue = shared ? wideKey : wideKey + <usize>count * keyRow;
+    if (!shared) widenRows(wideValue, stored, value, valueRow, valueScales, count, valueDim);
+    valueRow = shared ? keyRow : <usize>valueDim << 2;
+    key = wideKey;
+    value = wideValue;
   }
   store<i32>(task, start, Task.tileStart << 2);
   store<usize>(task, key, Task.tileKey << 2);

@@ -48,6 +48,10 @@ export function checkInteger(where: string, name: string, value: unknown, least 
   }
 }
 
+export function checkFlag(where: string, name: string, value: unknown): asserts value is boolean {
+  if (typeof value !== 'boolean') throw wrongKind(where, name, 'true or false', value);
+}
+
 export function checkFinite(where: string, name: string, value: unknown): asserts value is number {
   if (typeof value !== 'number') throw wrongKind(where, name, 'a number', value);
   if (!Number.isFinite(value)) throw wrongValue(where, name, `is ${value}, not a finite number`);

@@ -23,7 +23,12 @@ export { CrossAttention, type CrossAttentionOptions } from './layers/crossAttent
 export { DifferentialAttention, type DifferentialAttentionOptions } from './layers/differential.ts';
 export { GatedAttention, type GatedAttentionOptions, type GatedForwardOptions } from './layers/gated.ts';
 export { MultiHeadLatentAttention } from './layers/latent.ts';
-export type { LatentAttendOptions, LatentAttentionOptions } from './layers/latentOptions.ts';
+export type {
+  LatentAttendOptions,
+  LatentAttentionOptions,
+  LatentCacheOptions,
+  LatentForwardOptions,
+} from './layers/latentOptions.ts';
 export type { Layer, LoadOptions, StateDict, StateEntry } from './layers/layer.ts';
 export { linear } from './layers/linear.ts';
 export {
@@ -38,11 +43,12 @@ export {
   MSARowAttentionWithPairBias,
 } from './layers/msa.ts';
 export { MultiHeadAttention, type MultiHeadForwardOptions, type MultiHeadOptions } from './layers/multiHead.ts';
-export { layerNorm, rmsNorm } from './layers/norm.ts';
+export { groupNorm, layerNorm, rmsNorm } from './layers/norm.ts';
 export { PatchEmbedding, type PatchEmbeddingOptions } from './layers/patchEmbedding.ts';
 export { TriangleAttention, type TriangleAttentionOptions } from './layers/triangle.ts';
 export { alibiSlopes } from './position/alibi.ts';
 export { addPositions, type LearnedPositionOptions } from './position/learned.ts';
+export { type MixedRotaryApplyOptions, MixedRotaryEmbedding, type MixedRotaryOptions } from './position/mixedRope.ts';
 export { type RelativeBiasOptions, relativePositionBias } from './position/relative.ts';
 export { type ResizePositionsOptions, resizePositions } from './position/resize.ts';
 export { type RotaryApplyOptions, RotaryEmbedding, type RotaryEmbeddingOptions } from './position/rope.ts';

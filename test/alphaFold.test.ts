@@ -156,18 +156,22 @@ describe.each(testBuilds)('%s', (build) => {
     }
   });
 
-  it.each(['starting', 'ending'] as const)('triangle attention around the %s node', (node) => {
+  it.each([
+    ['starting', undefined],
+    ['ending', undefined],
+    ['ending', 'ik'],
+  ] as const)('triangle attention around the %s node, bias %s', (node, endingBias) => {
     for (const residues of [0, 1, 9, 23, 66]) {
       const given = randomMask([residues, residues], 3);
       for (const mask of residues > 64 ? [given] : [undefined, given]) {
-        const layer = new TriangleAttention(runtime, { pairDim: 6, heads: 2, headDim: 3, node });
+        const layer = new TriangleAttention(runtime, { pairDim: 6, heads: 2, headDim: 3, node, endingBias });
         const state = randomState(layer, 1);
         const pair = random([residues, residues, 6], 2);
         checkLayer(
           layer,
           state,
           () => layer.forward(upload(runtime, pair), masked(mask)),
-          (precision) => triangleAttention(pair, state, { heads: 2, node, mask, precision }),
+          (precision) => triangleAttention(pair, state, { heads: 2, node, endingBias, mask, precision }),
         );
       }
     }

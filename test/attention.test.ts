@@ -137,6 +137,40 @@ describe.each(testBuilds)('%s', (build) => {
     });
   });
 
+  it('reads only the first columns of the values, which may lie in the keys', () => {
+    const [headDim, keys] = [41, 300];
+    for (const layout of ['bhsd', 'bshd'] as const) {
+      for (const queries of [1, 2, 5, 70]) {
+        const shape = (h: number, n: number) => (layout === 'bhsd' ? [3, h, n, headDim] : [3, n, h, headDim]);
+        const [query, key] = [random(shape(4, queries), 1), random(shape(2, keys), 2)];
+        for (const valueDim of [1, 3, 16, 31, 40, 41]) {
+          const value = {
+            shape: [...key.shape.slice(0, 3), valueDim],
+            data: key.data.filter((_, at) => at % headDim < valueDim),
+          };
+          const given = { layout, causal: true, window: [250, 0] as const };
+          const truth = attention(query, key, value, given);
+          const float32 = attention(query, key, value, { ...given, precision: 'float32' });
+          runtime.scope(() => {
+            const [q, k, v] = [query, key, key].map((array) => upload(runtime, array));
+            // What is not read may be anything.
+            v.data.forEach((_, at, data) => {
+              if (at % headDim >= valueDim) data[at] = Number.NaN;
+            });
+            const shared = attentionState(q, k, k, { ...given, valueDim });
+            const { output } = attentionState(q, k, v, { ...given, valueDim });
+            expect(shared.output.shape).toEqual(truth.output.shape);
+            expectAccurate(shared.output.data, truth.output.data, float32.output.data);
+            expectAccurate(shared.lse.data, truth.lse.data, float32.lse.data, 'lse');
+            for (const [at, x] of output.data.entries()) expect(x).toBeCloseTo(shared.output.data[at], 5);
+            const modified = attentionState(q, k, k, { ...given, valueDim, scoreMod: () => {} });
+            expectAccurate(modified.output.data, truth.output.data, float32.output.data, 'modified');
+          });
+        }
+      }
+    }
+  });
+
   it('merges states over parts of the keys', () => {
     for (const layout of ['bhsd', 'bshd'] as const) {
       const shape = (n: number) => (layout === 'bhsd' ? [2, 3, n, 8] : [2, n, 3, 8]);

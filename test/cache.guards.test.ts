@@ -18,13 +18,14 @@ describe.each(testBuilds)('%s', (build) => {
         for (const kind of [
           { maxLength: 40, pageSize: 8 },
           { window: 29, sinks: 3, pageSize: 8 },
+          { maxLength: 40, valueDim: Math.min(valueDim, headDim), sharedValues: true, rotary: undefined },
         ]) {
           const cache = new KVCache(runtime, { ...sizes, ...kind });
           for (const tokens of [1, 7, 32]) {
             runtime.scope(() => {
               cache.append(
                 upload(runtime, random([2, 2, tokens, headDim], tokens)),
-                upload(runtime, random([2, 2, tokens, valueDim], tokens)),
+                cache.sharedValues ? undefined : upload(runtime, random([2, 2, tokens, valueDim], tokens)),
                 { lengths: [tokens, Math.ceil(tokens / 2)] },
               );
               for (const group of GROUPS) {

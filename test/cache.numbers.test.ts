@@ -57,6 +57,22 @@ describe.each(testBuilds)('%s', (build) => {
       }
     });
 
+    it('values that lie in the keys', () => {
+      for (const [headDim, valueDim, tokens] of [
+        [576, 512, 9],
+        [48, 33, 130],
+        [20, 20, 20],
+        [17, 1, 20],
+      ]) {
+        const sizes = { dtype, headDim, valueDim, kvHeads: 2, batch: 2, maxLength: tokens + 5, pageSize: 50 };
+        using(runtime, { ...sizes, sharedValues: true }, (model) => {
+          model.append(tokens, [tokens, 3]).append(2);
+          for (const [queries, group] of [...ROWS, [3, 30]])
+            model.attend(model.query(2 * group, queries), { causal: true });
+        });
+      }
+    });
+
     it('rows from 1e-42 to 1e36, and queries to match', () => {
       using(runtime, { dtype, kvHeads: 1, headDim: 16, maxLength: 12 }, (model) => {
         for (const range of [1e-42, 1e-38, 1e-30, 1e-5, 1, 1e4, 1e30, 1e36]) {

@@ -57,7 +57,8 @@ export class Model {
 
   append(tokens: number, lengths?: number[], given = this.tokens(tokens)): this {
     this.runtime.scope(() => {
-      this.cache.append(upload(this.runtime, given.key), upload(this.runtime, given.value), lengths && { lengths });
+      const value = this.options.sharedValues ? undefined : upload(this.runtime, given.value);
+      this.cache.append(upload(this.runtime, given.key), value, lengths && { lengths });
     });
     this.reference.append(given.key, given.value, { lengths });
     return this;

@@ -22,6 +22,12 @@ const filled = (batch: number) => cache(batch).append(tensor(batch, 2, 9, 8), te
 const positions = (n: number) => Array.from({ length: n }, (_, i) => i);
 const stateDict = {};
 
+const latent = () => {
+  const options = { hiddenDim: 16, heads: 2, latentDim: 8, nopeDim: 8, ropeDim: 4, valueDim: 8 };
+  const attention = new api.MultiHeadLatentAttention(runtime, options).load(stateDict);
+  return { attention, prompt: tensor(1, 10, 16), token: tensor(1, 1, 16), kept: tensor(1, 11, 12) };
+};
+
 /** By file and the first word that tells an example from the others of its file. */
 const data: Record<string, () => Record<string, unknown>> = {
   'attention/scaledDotProduct.ts: const output = scaledDotProductAttention': () => heads(20, 8),
@@ -38,13 +44,11 @@ const data: Record<string, () => Record<string, unknown>> = {
   'attention/cache.ts: cache.append': () => ({ cache: cache(2), key: tensor(2, 2, 3, 8), value: tensor(2, 2, 3, 8) }),
   'attention/cache.ts: cache.truncate': () => ({ cache: filled(2), rejected: 2 }),
   'attention/cache.ts: for (let beam': () => ({ cache: filled(3) }),
-  'layers/latent.ts: const output': () => {
-    const options = { hiddenDim: 16, heads: 2, latentDim: 8, nopeDim: 8, ropeDim: 4, valueDim: 8 };
-    const attention = new api.MultiHeadLatentAttention(runtime, options).load(stateDict);
-    return { attention, prompt: tensor(1, 10, 16), token: tensor(1, 1, 16), cached: tensor(1, 11, 12) };
-  },
+  'layers/latent.ts: const cache': latent,
+  'layers/latent.ts: const latents': latent,
   'layers/gated.ts: const attention': () => ({ x: tensor(2, 9, 256), mask: visible(2, 9), bias: tensor(1, 8, 9, 9) }),
   'layers/differential.ts: const attention': () => ({ x: tensor(1, 9, 512) }),
+  'layers/crossAttention.ts: const norm': () => ({ pixels: tensor(1, 64, 512) }),
   'layers/crossAttention.ts: const attention': () => ({ tokens: tensor(1, 16, 320), prompt: tensor(1, 7, 768) }),
   'layers/longformer.ts: const attention': () => ({ hidden: tensor(1, 9, 768) }),
   'layers/multiHead.ts: const attention': () => ({ x: tensor(1, 9, 512) }),
@@ -60,6 +64,12 @@ const data: Record<string, () => Record<string, unknown>> = {
     columns: positions(9),
   }),
   'position/rope.ts: const axes': () => ({ ...heads(9, 64), rows: positions(9), columns: positions(9) }),
+  'position/mixedRope.ts: const rotary': () => ({
+    query: tensor(1, 6, 9, 64),
+    frequencies: random([2, 6, 32], 1).data,
+    rows: positions(9),
+    columns: positions(9),
+  }),
   'position/relative.ts: const bias': () => ({ table: tensor(32, 4), ...heads(512, 8) }),
   'safetensors.ts: const layer': () => ({ readFile: async () => emptySafetensors() }),
 };

@@ -80,6 +80,32 @@ describe('KVCache', () => {
       RangeError,
       /"pages" have room for .* less than 2³¹/,
     ],
+    ...[1, 'yes', null].map(
+      (sharedValues): Row => [
+        `sharedValues ${sharedValues}`,
+        with_({ sharedValues }),
+        TypeError,
+        /"sharedValues" must be true or false/,
+      ],
+    ),
+    [
+      'wide shared values',
+      with_({ sharedValues: true }),
+      RangeError,
+      /"valueDim" is 6, more than the headDim 4 of keys/,
+    ],
+    [
+      'rotary of shared values',
+      make({
+        kvHeads: 1,
+        headDim: 4,
+        maxLength: 1,
+        sharedValues: true,
+        rotary: new RotaryEmbedding(runtime, { headDim: 4 }),
+      }),
+      RangeError,
+      /"rotary" would turn the values too/,
+    ],
     ['memory', with_({ maxLength: 2 ** 20 }), RangeError, /memory limit/],
     ['memory in the second part', with_({ valueDim: 2 ** 16, kvHeads: 64 }), RangeError, /memory limit/],
     ['maxTokens', with_({ maxTokens: 4 }), TypeError, /unknown option "maxTokens"; there are batch, kvHeads, /],
@@ -139,6 +165,16 @@ describe('KVCache.append', () => {
       RangeError,
       /KVCache.append: 2 pages are needed, but 1 are free/,
     ],
+    ['no value', () => cache.append(k), TypeError, /"value" must be a Tensor, but it is undefined/],
+    [
+      'value of shared values',
+      () => {
+        using shared = new KVCache(runtime, { kvHeads: 2, headDim: 4, maxLength: 8, sharedValues: true });
+        shared.append(k, k);
+      },
+      RangeError,
+      /"value" cannot be given: the values lie in the keys/,
+    ],
     ['disposed', () => gone.append(k, v), Error, /KVCache.append: the cache was disposed/],
   ]);
   it('has changed nothing', () => expect(used()).toEqual(before));
@@ -192,6 +228,7 @@ describe.each<[string, (q: Loose, c: Loose, options?: Loose) => unknown]>([
     ],
     ['mask of other keys', () => call(query, cache, { bias: float(4) }), RangeError, /"bias" has shape \[4\]/],
     ['value', () => call(query, cache, key), TypeError, /unknown option/],
+    ['valueDim', () => call(query, cache, { valueDim: 7 }), RangeError, /"valueDim" is 7, but a value has 6 columns/],
     ['output', () => call(query, cache, { output: float(1, 2, 3, 4) }), RangeError, /"output" has shape/],
     ['output over query', () => call(query, cache, { output: query }), RangeError, /"output"/],
     ['disposed', () => call(query, gone), Error, new RegExp(`${name}: the cache was disposed`)],

@@ -3,6 +3,8 @@ import {
   CrossAttention,
   createRuntimeSync,
   GatedAttention,
+  groupNorm,
+  KVCache,
   type Layer,
   layerNorm,
   MSAColumnAttention,
@@ -29,7 +31,7 @@ const maskRows = (call: (mask: Loose) => unknown, shape = '2,3'): Row[] => [
   ['mask shape', () => call(masks.short), RangeError, new RegExp(`"mask" has shape \\[2,2\\], but \\[${shape}\\]`)],
 ];
 
-describe('layerNorm and rmsNorm', () => {
+describe('layerNorm, groupNorm and rmsNorm', () => {
   const [input, weight] = [float(2, 4), float(4)];
   refuses([
     ...notTensors((tensor) => layerNorm(tensor, weight), 'input'),
@@ -39,6 +41,14 @@ describe('layerNorm and rmsNorm', () => {
     ['bias null', () => layerNorm(input, weight, null as Loose), TypeError, /"bias" must be a Tensor/],
     ['bias', () => layerNorm(input, weight, float(3)), RangeError, /"bias" has shape \[3\], but \[4\] is needed/],
     ['features', () => rmsNorm(float(2, 3), weight), RangeError, /"input" has shape \[2,3\], but "weight" needs 4/],
+    ...notTensors((tensor) => groupNorm(tensor, 2, weight), 'input'),
+    ...notTensors((tensor) => groupNorm(input, 2, tensor), 'weight'),
+    ofOther((tensor) => groupNorm(input, 2, weight, tensor), 'bias'),
+    ['groups 3', () => groupNorm(input, 3, weight), RangeError, /groupNorm: "groups" is 3, .* not divide 4 channels/],
+    ['groups 0', () => groupNorm(input, 0, weight), RangeError, /"groups" is 0, not an integer ≥ 1/],
+    ['no groups', () => groupNorm(input, undefined as Loose, weight), RangeError, /"groups" is undefined/],
+    ['rank 1', () => groupNorm(weight, 2, weight), RangeError, /"input" has shape \[4\], but a batch is needed/],
+    ['epsilon of groups', () => groupNorm(input, 2, weight, undefined, 0), RangeError, /"epsilon" is 0/],
     ['rank 0', () => layerNorm(float(), weight), RangeError, /"input" has shape \[\]/],
     ['no features', () => layerNorm(float(2, 0), float(0)), RangeError, /"weight" is empty/],
     ...[0, -1, Number.NaN].map(
@@ -149,6 +159,18 @@ describe('AlphaFold layers', () => {
   const layer = loaded(new TriangleAttention(runtime, triangle));
   refuses([
     ['node', () => new TriangleAttention(runtime, { ...triangle, node: 'end' as Loose }), TypeError, /"node" must be/],
+    [
+      'endingBias',
+      () => new TriangleAttention(runtime, { ...triangle, endingBias: 'jk' as Loose }),
+      TypeError,
+      /"endingBias" must be 'ki' or 'ik', but it is 'jk'/,
+    ],
+    [
+      'endingBias around the starting node',
+      () => new TriangleAttention(runtime, { ...triangle, node: 'starting', endingBias: 'ik' }),
+      RangeError,
+      /"endingBias" is for the ending node/,
+    ],
     ...notTensors((tensor) => layer.forward(tensor), 'pair'),
     ['not square', () => layer.forward(float(3, 2, 5)), RangeError, /"pair" has shape \[3,2,5\], but \[3,3,5\]/],
     ['mask', () => layer.forward(pair, masks.pairs), RangeError, /"mask" has shape \[3,2\], but \[3,3\]/],
@@ -166,6 +188,16 @@ describe('CrossAttention', () => {
     ['residual', make({ residual: 'yes' }), TypeError, /"residual" must be true or false/],
     ['rescale 0', make({ rescale: 0 }), RangeError, /"rescale" is 0/],
     ['rescale', make({ rescale: Number.NaN }), RangeError, /"rescale" is NaN/],
+    ['normGroups 0', make({ normGroups: 0 }), RangeError, /"normGroups" is 0, not an integer ≥ 1/],
+    ['normGroups 3', make({ normGroups: 3 }), RangeError, /"normGroups" is 3, which does not divide 4 channels/],
+    ['epsilon', make({ normGroups: 2, epsilon: 0 }), RangeError, /"epsilon" is 0, not greater than 0/],
+    ['contextNorm', make({ contextNorm: true }), TypeError, /"contextNorm" must be 'layer_norm' or 'group_norm'/],
+    [
+      'contextNormGroups',
+      make({ contextNorm: 'group_norm' }),
+      RangeError,
+      /"contextNormGroups" is 32, which does not divide 5 channels/,
+    ],
     ['dim_head', make({ dim_head: 3 }), TypeError, /unknown option "dim_head"/],
     ['before load', () => make({})().forward(x, context), Error, /CrossAttention.forward: no parameters/],
     ...notTensors((tensor) => layer.forward(tensor, context), 'input'),
@@ -213,6 +245,12 @@ describe('MultiHeadLatentAttention', () => {
   const layer = loaded(make({})());
   const [x, latents] = [float(2, 3, 6), float(2, 5, 6)];
   const attend = (options: Loose) => () => layer.attend(x, latents, options);
+  const shape = { batch: 2, kvHeads: 1, headDim: 6, valueDim: 4, sharedValues: true, maxLength: 4 };
+  const alike = (options: Loose) => new KVCache(runtime, { ...shape, ...options });
+  const cached = (cache: Loose, options?: Loose) => () => layer.forward(x, { cache, ...options });
+  const gone = alike({});
+  gone.dispose();
+  const foreign = new KVCache(createRuntimeSync(), shape);
   refuses([
     ['latentDim', make({ latentDim: 0 }), RangeError, /"latentDim" is 0/],
     ['queryRank', make({ queryRank: 0 }), RangeError, /"queryRank" is 0/],
@@ -234,6 +272,38 @@ describe('MultiHeadLatentAttention', () => {
     ['keyLengths', attend({ keyLengths: [1] }), RangeError, /"keyLengths" must be one length per batch \(2\)/],
     ['option', attend({ isCausal: true }), TypeError, /unknown option "isCausal"/],
     ['offset of forward', () => layer.forward(x, { offset: 1 } as Loose), TypeError, /unknown option "offset"/],
+    ['no cache', cached(null), TypeError, /forward: "cache" must be a KVCache, but it is null/],
+    ['tensor as cache', cached(latents), TypeError, /"cache" must be a KVCache, but it is a Tensor/],
+    ['batch of cache', cached(layer.cache({ maxLength: 4 })), RangeError, /"cache" has batch 1, but 2 is needed/],
+    ['headDim of cache', cached(alike({ headDim: 7 })), RangeError, /"cache" has headDim 7, but 6 is needed/],
+    ['valueDim of cache', cached(alike({ valueDim: 6 })), RangeError, /"cache" has valueDim 6, but 4 is needed/],
+    ['heads of cache', cached(alike({ kvHeads: 2 })), RangeError, /"cache" has kvHeads 2, but 1 is needed/],
+    [
+      'separate values',
+      cached(alike({ sharedValues: false })),
+      RangeError,
+      /"cache" has sharedValues false, but true is needed/,
+    ],
+    ['disposed cache', cached(gone), Error, /MultiHeadLatentAttention.forward: the cache was disposed/],
+    ['foreign cache', cached(foreign), Error, /forward: the cache belongs to another runtime/],
+    [
+      'full cache',
+      cached(layer.cache({ batch: 2, maxLength: 2 })),
+      RangeError,
+      /"key" has 3 tokens, .* maxLength is 2/,
+    ],
+    [
+      'keyLengths with cache',
+      cached(alike({}), { keyLengths: [4, 1] }),
+      RangeError,
+      /forward: "keyLengths\[0\]" is 4, but there are 3 keys/,
+    ],
+    [
+      'heads of a new cache',
+      () => layer.cache({ maxLength: 2, kvHeads: 2 } as Loose),
+      TypeError,
+      /unknown option "kvHeads"/,
+    ],
   ]);
 });
 

@@ -123,12 +123,28 @@ describe.each<[string, (q: Loose, k: Loose, v: Loose, options?: Loose) => unknow
     refuses([
       ['output', option({ output }), TypeError, /"output" is not an option/],
       ['scoreMod', option({ scoreMod: () => {} }), TypeError, /"scoreMod" is not an option/],
+      ['valueDim', option({ valueDim: 2 }), TypeError, /"valueDim" is not an option/],
       ['stage', option({ stage: 'softmax' }), TypeError, /"stage" must be 'scores',/],
     ]);
   } else {
     refuses([
       ['scoreMod', option({ scoreMod: 'relu' }), TypeError, /"scoreMod" must be a function, but it is 'relu'/],
       ['probMod', option({ probMod: null }), TypeError, /"probMod" must be a function, but it is null/],
+      ...[0, -1, 1.5, Number.NaN, '2', null].map(
+        (valueDim): Row => [
+          `valueDim ${valueDim}`,
+          option({ valueDim }),
+          RangeError,
+          /"valueDim" is .*, not an integer ≥ 1/,
+        ],
+      ),
+      ['valueDim 7', option({ valueDim: 7 }), RangeError, /"valueDim" is 7, but a value has 6 columns/],
+      [
+        'output of a valueDim',
+        option({ valueDim: 5 }),
+        RangeError,
+        /"output" has shape \[1,2,3,6\], but \[1,2,3,5\] is/,
+      ],
       ['scoreMod that throws', option({ scoreMod: boom, output: undefined }), Error, /boom/],
     ]);
     const into = (tensor: Loose) => call(query, key, value, { output: tensor });

@@ -7,12 +7,14 @@ import {
   CrossAttention,
   everyScore,
   favorFeatures,
+  groupNorm,
   type Layer,
   type LinearAttentionOptions,
   LongformerAttention,
   layerNorm,
   linear,
   linearAttentionState,
+  MixedRotaryEmbedding,
   MSAColumnAttention,
   MSAColumnGlobalAttention,
   MSARowAttentionWithPairBias,
@@ -197,7 +199,11 @@ describe.each(testBuilds)('%s', (build) => {
 
   it('norms and layers of models', () => {
     for (const dim of DIMS)
-      guarded((make) => [layerNorm(make(9, dim), make(dim), make(dim)), rmsNorm(make(9, dim), make(dim))]);
+      guarded((make) => [
+        layerNorm(make(9, dim), make(dim), make(dim)),
+        rmsNorm(make(9, dim), make(dim)),
+        groupNorm(make(2, 9, dim), dim, make(dim), make(dim)),
+      ]);
     const layers: [Layer, (make: Make) => Tensor][] = [];
     const add = <L extends Layer>(layer: L, forward: (layer: L, make: Make) => Tensor) =>
       layers.push([layer, (make) => forward(layer, make)]);
@@ -211,6 +217,10 @@ describe.each(testBuilds)('%s', (build) => {
       layer.forward(make(7, 7, 5), visible(7, 7)),
     );
     add(new CrossAttention(runtime, { queryDim: 5, contextDim: 3, heads: 2, headDim: 3 }), (layer, make) =>
+      layer.forward(make(2, 9, 5), make(2, 7, 3)),
+    );
+    const norms = { normGroups: 1, contextNorm: 'layer_norm' } as const;
+    add(new CrossAttention(runtime, { queryDim: 5, contextDim: 3, heads: 2, headDim: 3, ...norms }), (layer, make) =>
       layer.forward(make(2, 9, 5), make(2, 7, 3)),
     );
     add(new PatchEmbedding(runtime, { imageSize: 6, patchSize: 3, embedDim: 5 }), (layer, make) =>
@@ -307,6 +317,15 @@ describe.each(testBuilds)('%s', (build) => {
             { style },
           ),
         ]);
+      }
+    }
+    for (const headDim of [2, 6, 58]) {
+      const frequencies = random([2, 3, headDim / 2], 1).data;
+      const mixed = new MixedRotaryEmbedding(runtime, { headDim, heads: 3, frequencies });
+      const positions = random([2, 9], 2).data;
+      for (const layout of ['bhsd', 'bshd'] as const) {
+        const shape = layout === 'bhsd' ? [2, 3, 9, headDim] : [2, 9, 3, headDim];
+        guarded((make, into) => [mixed.apply(make(...shape), { layout, positions, output: into(...shape) })]);
       }
     }
     for (const dim of [1, 2, 5, 64]) {

@@ -77,6 +77,101 @@ describe.each(testBuilds)('%s', (build) => {
     expect(runtime.memory.usedBytes).toBe(0);
   });
 
+  it('with a cache gives the tokens of a text, in any pieces, what the whole text gives them', () => {
+    for (const options of [small, { ...small, queryRank: undefined, heads: 20, latentDim: 9 }]) {
+      const layer = new MultiHeadLatentAttention(runtime, options);
+      const state = randomState(layer, 1);
+      layer.load(state);
+      const used = runtime.memory.usedBytes;
+      const [batch, length, dim] = [2, 23, options.hiddenDim];
+      const x = random([batch, length, dim], 9);
+      const reference = (precision: Precision) => latentAttention(x, state, { ...options, precision });
+      const [truth, float32] = [reference('float64'), reference('float32')];
+      /** Tokens `first` … of each sequence, `counts` of them, padded with NaN to the most. */
+      const piece = (data: ArrayLike<number>, first: number[], counts: number[]) => {
+        const most = Math.max(...counts);
+        return counts.flatMap((count, b) =>
+          Array.from({ length: most * dim }, (_, at) =>
+            at < count * dim ? data[(b * length + first[b]) * dim + at] : Number.NaN,
+          ),
+        );
+      };
+      for (const made of [{ maxLength: length }, { maxLength: length, pageSize: 4 }, { window: length, sinks: 1 }]) {
+        const cache = layer.cache({ batch, ...made });
+        for (const counts of [
+          [9, 5],
+          [1, 1],
+          [0, 3],
+          [3, 3],
+          [10, 11],
+        ]) {
+          const first = cache.positions;
+          runtime.scope(() => {
+            const input = runtime.tensor([batch, Math.max(...counts), dim], piece(x.data, first, counts));
+            const ragged = counts[0] !== counts[1];
+            const output = layer.forward(input, { cache, keyLengths: ragged ? counts : undefined });
+            const real = (data: ArrayLike<number>) =>
+              counts.flatMap((count, b) =>
+                [...Array(count * dim).keys()].map((at) => data[(b * length + first[b]) * dim + at]),
+              );
+            const ours = counts.flatMap((count, b) => [...output.slice(b, 1).data.subarray(0, count * dim)]);
+            expectAccurate(ours, real(truth.data), real(float32.data));
+          });
+        }
+        expect(cache.lengths).toEqual([length, length]);
+        cache.dispose();
+        expect(runtime.memory.usedBytes).toBe(used);
+      }
+      layer.dispose();
+    }
+  });
+
+  it('a cache takes the bytes of its latents once, and a ring sees its last ones', () => {
+    const layer = new MultiHeadLatentAttention(runtime, small);
+    const state = randomState(layer, 1);
+    layer.load(state);
+    const [length, window] = [15, 6];
+    const before = runtime.memory.usedBytes;
+    const whole = layer.cache({ maxLength: 320 });
+    const bytes = 320 * (small.latentDim + small.ropeDim) * 4;
+    expect(runtime.memory.usedBytes - before - bytes).toBeLessThanOrEqual(64);
+    const ring = layer.cache({ window });
+    const x = random([1, length, small.hiddenDim], 9);
+    const last = (array: ArrayLike<number>, n: number) => Array.from(array).slice(-n * small.hiddenDim);
+    runtime.scope(() => {
+      for (let i = 0; i < length; i++) {
+        const token = upload(runtime, x).view([length, 1, small.hiddenDim]).slice(i, 1);
+        const output = layer.forward(token, { cache: ring }).data;
+        // Positions are relative: the last tokens alone, from position 0 on, give the same.
+        const seen = { shape: [1, Math.min(window, i + 1), small.hiddenDim], data: new Float32Array(0) };
+        seen.data = Float32Array.from(last(x.data.subarray(0, (i + 1) * small.hiddenDim), seen.shape[1]));
+        const reference = (precision: Precision) =>
+          last(latentAttention(seen, state, { ...small, offset: i + 1 - seen.shape[1], precision }).data, 1);
+        expectAccurate(output, reference('float64'), reference('float32'), `token ${i}`);
+      }
+    });
+    for (const part of [whole, ring, layer]) part.dispose();
+  });
+
+  it.each(['float16', 'int8'] as const)('%s latents are near the float32 ones, and not the same', (dtype) => {
+    const layer = new MultiHeadLatentAttention(runtime, small);
+    layer.load(randomState(layer, 1));
+    const x = random([1, 40, small.hiddenDim], 9);
+    runtime.scope(() => {
+      const [exact, stored] = [{}, { dtype }].map((options) => {
+        const cache = layer.cache({ maxLength: 40, ...options });
+        const output = layer.forward(upload(runtime, x), { cache }).toArray();
+        cache.dispose();
+        return output;
+      });
+      const error = Math.sqrt(exact.reduce((sum, y, at) => sum + (y - stored[at]) ** 2, 0) / exact.length);
+      const size = Math.sqrt(exact.reduce((sum, y) => sum + y ** 2, 0) / exact.length);
+      expect(error / size).toBeLessThanOrEqual(dtype === 'int8' ? 2e-2 : 1e-3);
+      expect(error).toBeGreaterThan(0);
+    });
+    layer.dispose();
+  });
+
   it('has the names of DeepSeek', () => {
     const options = {
       hiddenDim: 7168,

@@ -15,9 +15,9 @@ export function storedBytes(stored: i32, dim: i32): usize {
   return <usize>(stored == Stored.int8 ? (dim + 15) & ~15 : dim) * elementBytes(stored);
 }
 
-/** rows[count][stride] float32 of stored rows; `scales` [count] for int8. */
-export function widenRows(rows: usize, stored: i32, from: usize, scales: usize, count: i32, dim: i32): void {
-  const rowBytes = storedBytes(stored, dim), stride = <usize>dim << 2;
+/** rows[count][dim] float32 of stored rows, `rowBytes` apart; `scales` [count] for int8. */
+export function widenRows(rows: usize, stored: i32, from: usize, rowBytes: usize, scales: usize, count: i32, dim: i32): void {
+  const stride = <usize>dim << 2;
   for (let j = 0; j < count; j++, rows += stride, from += rowBytes) {
     if (stored == Stored.float16) widenHalves(rows, from, dim);
     else widenBytes(rows, from, dim, load<f32>(scales + (<usize>j << 2)));

@@ -40,6 +40,7 @@ export class KVCache {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly valueDim: number;
+  readonly sharedValues: boolean;
   readonly dtype: CacheDType;
   /** The most tokens that a sequence can have in the cache. */
   readonly capacity: number;
@@ -58,6 +59,7 @@ export class KVCache {
     this.kvHeads = sizes.kvHeads;
     this.headDim = sizes.headDim;
     this.valueDim = sizes.valueDim;
+    this.sharedValues = sizes.sharedValues;
     this.dtype = sizes.dtype;
     this.capacity = sizes.capacity;
     this.window = sizes.window;
@@ -94,25 +96,27 @@ export class KVCache {
    * Appends tokens to every sequence, turning the keys by their positions where the cache has a `rotary`.
    *
    * @param key float32 [batch, kvHeads, tokens, headDim], in the order of `layout`
-   * @param value float32 [batch, kvHeads, tokens, valueDim]
+   * @param value float32 [batch, kvHeads, tokens, valueDim]; none where the cache has `sharedValues`
    * @throws TypeError, RangeError: wrong tensors or options, a sequence longer than `maxLength`, no page left or the memory
    * limit; Error: a disposed tensor or cache. Nothing is appended then.
    * @example
    * cache.append(key, value, { lengths: [3, 1] });
    */
-  append(key: Tensor, value: Tensor, options: AppendOptions = {}): this {
+  append(key: Tensor, value?: Tensor, options: AppendOptions = {}): this {
     const where = 'KVCache.append';
     this.#checkLive(where);
     checkOptions(where, options, appendOptions);
     const { layout = 'bhsd' } = options;
     checkOneOf(where, 'layout', layout, ['bhsd', 'bshd']);
     checkTensor(where, 'key', key, this.runtime, { rank: 4 });
-    checkTensor(where, 'value', value, this.runtime, { rank: 4 });
     const { batch, kvHeads } = this;
     const tokens = sizesIn(layout, key.shape).length;
     const shape = (dim: number) => (layout === 'bhsd' ? [batch, kvHeads, tokens, dim] : [batch, tokens, kvHeads, dim]);
     checkSameShape(where, 'key', key.shape, shape(this.headDim));
-    checkSameShape(where, 'value', value.shape, shape(this.valueDim));
+    if (!this.sharedValues) {
+      checkTensor(where, 'value', value as Tensor, this.runtime, { rank: 4 });
+      checkSameShape(where, 'value', value!.shape, shape(this.valueDim));
+    } else if (value !== undefined) throw wrongValue(where, 'value', 'cannot be given: the values lie in the keys');
     const counts = appendCounts(where, options.lengths, batch, tokens);
     this.#checkRoom(where, counts);
     this.#store.append(where, key, value, layout, counts);

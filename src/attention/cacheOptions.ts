@@ -1,4 +1,4 @@
-import { checkInteger, checkOneOf, checkOptions, wrongKind, wrongValue } from '../check.ts';
+import { checkFlag, checkInteger, checkOneOf, checkOptions, wrongKind, wrongValue } from '../check.ts';
 import { RotaryEmbedding } from '../position/rope.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { type CacheDType, storedAs } from './cacheRows.ts';
@@ -12,6 +12,11 @@ export type KVCacheOptions = {
   headDim: number;
   /** Default headDim. */
   valueDim?: number;
+  /**
+   * Values are the first valueDim columns of the keys, which are stored once (multi-head latent attention); `append` takes no value.
+   * Not with `rotary`, which would turn them. Default false.
+   */
+  sharedValues?: boolean;
   /** The most tokens of a sequence. Not with `window`. */
   maxLength?: number;
   /** Keep only the last so many tokens of each sequence, in a ring; `sinks` more are kept from its beginning. */
@@ -40,6 +45,7 @@ const cacheOptions = new Set<keyof KVCacheOptions>([
   'kvHeads',
   'headDim',
   'valueDim',
+  'sharedValues',
   'maxLength',
   'window',
   'sinks',
@@ -56,10 +62,20 @@ export type CacheSizes = Required<Omit<KVCacheOptions, 'maxLength' | 'window' | 
 
 export function cacheSizes(where: string, runtime: Runtime, options: KVCacheOptions): CacheSizes {
   checkOptions(where, options, cacheOptions);
-  const { batch = 1, kvHeads, headDim, valueDim = headDim, window, sinks = 0, dtype = 'float32', rotary } = options;
+  const { batch = 1, kvHeads, headDim, valueDim = headDim, sharedValues = false } = options;
+  const { window, sinks = 0, dtype = 'float32', rotary } = options;
   for (const [name, size] of Object.entries({ batch, kvHeads, headDim, valueDim })) checkInteger(where, name, size, 1);
   for (const [name, size] of Object.entries({ headDim, valueDim }))
     if (size > LARGEST_DIM) throw wrongValue(where, name, `is ${size}, but at most ${LARGEST_DIM} is possible`);
+  checkFlag(where, 'sharedValues', sharedValues);
+  if (sharedValues && valueDim > headDim)
+    throw wrongValue(
+      where,
+      'valueDim',
+      `is ${valueDim}, more than the headDim ${headDim} of keys that hold the values`,
+    );
+  if (sharedValues && rotary !== undefined)
+    throw wrongValue(where, 'rotary', 'would turn the values too, which lie in the keys');
   checkOneOf(where, 'dtype', dtype, Object.keys(storedAs));
   checkInteger(where, 'sinks', sinks);
   if ((window === undefined) === (options.maxLength === undefined))
@@ -76,7 +92,8 @@ export function cacheSizes(where: string, runtime: Runtime, options: KVCacheOpti
   // Kernels count rows in int32.
   if (pages * pageSize * kvHeads >= 2 ** 31)
     throw wrongValue(where, 'pages', `have room for ${pages * pageSize} tokens of ${kvHeads} heads, not less than 2³¹`);
-  return { batch, kvHeads, headDim, valueDim, window, sinks, dtype, rotary, capacity, pageSize, pages };
+  const sizes = { batch, kvHeads, headDim, valueDim, sharedValues, capacity, pageSize, pages };
+  return { ...sizes, window, sinks, dtype, rotary };
 }
 
 function checkRotary(where: string, runtime: Runtime, rotary: RotaryEmbedding, headDim: number): void {

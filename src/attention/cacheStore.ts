@@ -14,14 +14,17 @@ export class CacheStore {
   readonly pages: Pages;
   readonly sequences: Sequences;
   readonly #keys: CacheRows;
-  readonly #values: CacheRows;
+  /** Absent where the values lie in the keys. */
+  readonly #values: CacheRows | undefined;
+  readonly #valueDim: number;
   readonly #rotary: RotaryEmbedding | undefined;
   readonly #sinks: Sinks | undefined;
 
   constructor(
     readonly runtime: Runtime,
-    { batch, kvHeads, headDim, valueDim, dtype, capacity, window, sinks, rotary, pageSize, pages }: CacheSizes,
+    sizes: CacheSizes,
   ) {
+    const { batch, kvHeads, headDim, valueDim, dtype, capacity, window, sinks, rotary, pageSize, pages } = sizes;
     const made: { dispose(): void }[] = [];
     const own = <T extends { dispose(): void }>(part: T): T => {
       made.push(part);
@@ -29,12 +32,13 @@ export class CacheStore {
     };
     try {
       this.#keys = own(new CacheRows(runtime, dtype, kvHeads, pages * pageSize, headDim));
-      this.#values = own(new CacheRows(runtime, dtype, kvHeads, pages * pageSize, valueDim));
+      if (!sizes.sharedValues) this.#values = own(new CacheRows(runtime, dtype, kvHeads, pages * pageSize, valueDim));
       if (rotary && sinks > 0) this.#sinks = own(new Sinks(runtime, batch, kvHeads, sinks, headDim));
     } catch (error) {
       for (const part of made) part.dispose();
       throw error;
     }
+    this.#valueDim = valueDim;
     this.#rotary = rotary;
     this.pages = new Pages(pageSize, pages, batch);
     this.sequences = new Sequences(batch, capacity, window, sinks);
@@ -45,7 +49,7 @@ export class CacheStore {
   }
 
   /** Takes pages and stores `counts` tokens, or throws and leaves everything as it was. */
-  append(where: string, key: Tensor, value: Tensor, layout: Layout, counts: readonly number[]): void {
+  append(where: string, key: Tensor, value: Tensor | undefined, layout: Layout, counts: readonly number[]): void {
     const { pages, sequences } = this;
     const claims = pages.claim(
       where,
@@ -55,7 +59,7 @@ export class CacheStore {
     for (const { from, page } of claims) {
       if (from === undefined) continue;
       this.#keys.copy(from * size, page * size, size);
-      this.#values.copy(from * size, page * size, size);
+      this.#values?.copy(from * size, page * size, size);
     }
     try {
       storeRows(this.runtime, this.#writes(key, value, layout, counts));
@@ -66,13 +70,11 @@ export class CacheStore {
     sequences.append(counts);
   }
 
-  #writes(key: Tensor, value: Tensor, layout: Layout, counts: readonly number[]): Write[] {
+  #writes(key: Tensor, value: Tensor | undefined, layout: Layout, counts: readonly number[]): Write[] {
     const { rows, positions } = this.#placed(counts, sizesIn(layout, key.shape).length);
     const rotary = this.#rotary;
-    const writes: Write[] = [
-      { to: this.#keys, input: key, layout, rows, positions, rotary },
-      { to: this.#values, input: value, layout, rows },
-    ];
+    const writes: Write[] = [{ to: this.#keys, input: key, layout, rows, positions, rotary }];
+    if (this.#values && value) writes.push({ to: this.#values, input: value, layout, rows });
     if (!this.#sinks) return writes;
     this.#sinks.remember(key, layout, counts, this.sequences.positions);
     const moved = this.#sinks.moved(this.sequences, counts, (b, slot) => this.pages.row(b, slot));
@@ -98,7 +100,8 @@ export class CacheStore {
   }
 
   describe(): KeyValues {
-    const [keys, values] = [this.#keys, this.#values];
+    const keys = this.#keys;
+    const values = this.#values ?? keys;
     const { lengths } = this.sequences;
     const longest = lengths.reduce((most, length) => Math.max(most, length), 0);
     return {
@@ -106,7 +109,7 @@ export class CacheStore {
       kvHeads: keys.heads,
       keys: longest,
       headDim: keys.dim,
-      valueDim: values.dim,
+      valueDim: this.#valueDim,
       lengths: lengths.some((length) => length !== longest) ? lengths : undefined,
       key: keys.address,
       value: values.address,
@@ -122,7 +125,7 @@ export class CacheStore {
 
   dispose(): void {
     this.#keys.dispose();
-    this.#values.dispose();
+    this.#values?.dispose();
     this.#sinks?.dispose();
   }
 }

@@ -29,6 +29,11 @@ export type AttentionOptions = {
   softcap?: number;
   /** [heads]: `−slope·|p − j|` is added. */
   alibiSlopes?: ArrayLike<number>;
+  /**
+   * How many columns of the values are read, from the first, and how many the output has; default all. Values that lie in the keys
+   * (multi-head latent attention) are the key tensor given twice.
+   */
+  valueDim?: number;
   /** [heads]: a logit that joins the softmax's denominator, not scaled. */
   sink?: ArrayLike<number>;
   /** FlexAttention's `mask_mod`: which pairs are visible; asked about each pair once, and the plan kept with the function. */
@@ -55,6 +60,7 @@ export const attentionOptions: ReadonlySet<string> = new Set<keyof AttentionOpti
   'softcap',
   'alibiSlopes',
   'sink',
+  'valueDim',
   'maskMod',
   'scoreMod',
   'probMod',

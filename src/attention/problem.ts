@@ -1,6 +1,7 @@
 import {
   checkFinite,
   checkFloat32,
+  checkInteger,
   checkOneOf,
   checkOptions,
   checkSameShape,
@@ -69,6 +70,8 @@ export function problem(
   const { batch, heads, length: queries, dim: headDim } = sizesIn(layout, query.shape);
   const source = cached ? key.keyValues(where, runtime) : keyValuesOf(where, runtime, layout, batch, key, value);
   checkQuery(where, { batch, heads, headDim }, source, cached ? 'cache' : 'key');
+  const { valueDim = source.valueDim } = options;
+  if (options.valueDim !== undefined) checkValueDim(where, valueDim, source);
   const scale = options.scale ?? 1 / Math.sqrt(headDim);
   checkFinite(where, 'scale', scale);
   const { softcap, mask, bias, output } = options;
@@ -103,7 +106,7 @@ export function problem(
     queries,
     keys: source.keys,
     headDim,
-    valueDim: source.valueDim,
+    valueDim,
     queryOffset,
     scale,
     softcap: softcap ?? 0,
@@ -159,6 +162,12 @@ function checkQuery(
   if (source.kvHeads < 1 || query.heads < 1 || query.heads % source.kvHeads !== 0) {
     throw wrongValue(where, 'query', `has ${query.heads} heads, which is not a multiple of kvHeads ${source.kvHeads}`);
   }
+}
+
+function checkValueDim(where: string, valueDim: number, source: KeyValues): void {
+  checkInteger(where, 'valueDim', valueDim, 1);
+  if (valueDim > source.valueDim)
+    throw wrongValue(where, 'valueDim', `is ${valueDim}, but a value has ${source.valueDim} columns`);
 }
 
 function checkBiases(context: Problem, added: Tensor | undefined, bias: Tensor | undefined): Tensor[] {

@@ -13,7 +13,7 @@ export type WeightsStage = 'scores' | 'softcap' | 'masked' | 'weights';
  *
  * @param query [batch, heads, queries, headDim], in the order of `options.layout`
  * @param key [batch, kvHeads, keys, headDim]
- * @param options as for `scaledDotProductAttention`, without `output`, `scoreMod` and `probMod`; `stage` defaults to `'weights'`
+ * @param options as for `scaledDotProductAttention`, without `output`, `valueDim`, `scoreMod` and `probMod`; `stage` defaults to `'weights'`
  * @returns float32 [batch, heads, queries, keys]; rows sum to 1 (less with a sink), a row that sees no key is 0
  * @throws as `scaledDotProductAttention`
  */
@@ -23,9 +23,9 @@ export function attentionWeights(
   {
     stage = 'weights',
     ...options
-  }: Omit<AttentionOptions, 'output' | 'scoreMod' | 'probMod'> & { stage?: WeightsStage } = {},
+  }: Omit<AttentionOptions, 'output' | 'valueDim' | 'scoreMod' | 'probMod'> & { stage?: WeightsStage } = {},
 ): Tensor {
-  for (const name of ['output', 'scoreMod', 'probMod'])
+  for (const name of ['output', 'valueDim', 'scoreMod', 'probMod'])
     if (name in options) throw new TypeError(`attentionWeights: "${name}" is not an option of attentionWeights`);
   checkOneOf('attentionWeights', 'stage', stage, ['scores', 'softcap', 'masked', 'weights']);
   if (key instanceof KVCache) throw wrongKind('attentionWeights', 'key', 'a Tensor', key);

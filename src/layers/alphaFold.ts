@@ -7,10 +7,9 @@ import { linear } from './linear.ts';
 // What the attention layers of AlphaFold 2's Evoformer (Jumper et al. 2021, supplement) share. Their parameters have OpenFold's names.
 // None adds its input: `x + layer.forward(x)` is the residual update. Rows that see nothing give linear_o.bias.
 
-export function checkSizes(where: string, options: object, known: ReadonlySet<string>): void {
-  checkOptions(where, options, known);
-  for (const name of known)
-    if (name !== 'node') checkInteger(where, name, (options as Record<string, unknown>)[name], 1);
+export function checkSizes(where: string, options: object, sizes: readonly string[], others: readonly string[] = []) {
+  checkOptions(where, options, new Set([...sizes, ...others]));
+  for (const name of sizes) checkInteger(where, name, (options as Record<string, unknown>)[name], 1);
 }
 
 export function attentionShapes(dim: number, heads: number, headDim: number): Shapes {

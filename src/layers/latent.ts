@@ -1,4 +1,6 @@
+import { KVCache } from '../attention/cache.ts';
 import { checkKeyLengths } from '../attention/masks/given.ts';
+import type { AttentionOptions } from '../attention/options.ts';
 import { scaledDotProductAttention } from '../attention/scaledDotProduct.ts';
 import { checkFinite, checkInteger, checkOptions, checkPositive, checkSameShape, checkTensor } from '../check.ts';
 import { RotaryEmbedding } from '../position/rope.ts';
@@ -6,9 +8,14 @@ import type { Runtime } from '../runtime/runtime.ts';
 import type { Tensor } from '../tensor.ts';
 import { copyColumns } from './elementwise.ts';
 import {
+  cacheOptions,
+  cacheShape,
+  checkCache,
   defaultScale,
   type LatentAttendOptions,
   type LatentAttentionOptions,
+  type LatentCacheOptions,
+  type LatentForwardOptions,
   latentShapes,
   positionsOf,
 } from './latentOptions.ts';
@@ -18,8 +25,8 @@ import { linear } from './linear.ts';
 const sizes = ['hiddenDim', 'heads', 'latentDim', 'nopeDim', 'ropeDim', 'valueDim'] as const;
 const layerOptions = new Set([...sizes, 'queryRank', 'rope', 'scale', 'bias', 'epsilon']);
 const ropeOptions = new Set(['base', 'style', 'scaling']);
-const forwardOptions = new Set(['causal', 'keyLengths']);
-const attendOptions = new Set([...forwardOptions, 'offset']);
+const forwardOptions = new Set(['causal', 'keyLengths', 'cache']);
+const attendOptions = new Set(['causal', 'keyLengths', 'offset']);
 
 /**
  * Multi-head latent attention (DeepSeek-V2 and V3) in its absorbed form: keys and values of all heads are one latent a token,
@@ -33,9 +40,12 @@ const attendOptions = new Set([...forwardOptions, 'offset']);
  * heads·valueDim]. Source: DeepSeek-AI 2024 (DeepSeek-V2), section 2.1 and appendix C.
  *
  * @example
- * const output = attention.forward(prompt);                                  // causal
- * const latents = attention.latents(token, { offset: 10 });                 // [batch, 1, latentDim + ropeDim], to be cached
- * const next = attention.attend(token, cached);                             // cached [batch, 11, latentDim + ropeDim]
+ * const cache = attention.cache({ maxLength: 4096 });
+ * const output = attention.forward(prompt, { cache });                       // causal
+ * const next = attention.forward(token, { cache });
+ * @example
+ * const latents = attention.latents(token, { offset: 10 });                 // [batch, 1, latentDim + ropeDim], to be kept
+ * const next = attention.attend(token, kept);                               // kept [batch, 11, latentDim + ropeDim]
  */
 export class MultiHeadLatentAttention extends Layer {
   readonly #options: LatentAttentionOptions;
@@ -57,6 +67,16 @@ export class MultiHeadLatentAttention extends Layer {
     this.#options = { ...options, epsilon };
     this.#rope = rotary;
     this.#scale = scale;
+  }
+
+  /**
+   * A cache of latents for `forward`: one KV head, whose values lie in its keys, (latentDim + ropeDim) · 4 bytes a token in float32.
+   *
+   * @param options of `KVCache`: `batch`, `maxLength` or `window`, `dtype`, pages
+   */
+  cache(options: LatentCacheOptions): KVCache {
+    checkOptions('MultiHeadLatentAttention.cache', options, cacheOptions);
+    return new KVCache(this.runtime, { ...options, ...cacheShape(this.#options) });
   }
 
   /**
@@ -94,7 +114,7 @@ export class MultiHeadLatentAttention extends Layer {
     const where = 'MultiHeadLatentAttention.attend';
     const [batch, queries] = this.#check(where, input);
     checkOptions(where, options, attendOptions);
-    const { heads, latentDim, ropeDim } = this.#options;
+    const { latentDim, ropeDim } = this.#options;
     const dim = latentDim + ropeDim;
     checkTensor(where, 'latents', latents, this.runtime, { rank: 3 });
     const keys = latents.shape[1];
@@ -104,18 +124,37 @@ export class MultiHeadLatentAttention extends Layer {
     const { offset = Array.from({ length: batch }, (_, b) => (keyLengths ? keyLengths[b] : keys) - queries) } = options;
     const positions = positionsOf(where, offset, batch, queries);
     return this.runtime.scope(() => {
-      const query = this.#query(input, positions).view([batch, queries, heads, dim]);
-      const key = latents.view([batch, keys, 1, dim]);
-      // Values are the first latentDim columns of the keys. The rest is attended to as well, and left: cheaper than a copy.
-      const attention = { layout: 'bshd', scale: this.#scale, causal, queryOffset: offset, keyLengths } as const;
-      return this.#output(scaledDotProductAttention(query, key, key, attention));
+      const query = this.#query(input, positions);
+      return this.#output(query, latents.view([batch, keys, 1, dim]), { causal, queryOffset: offset, keyLengths });
     });
   }
 
-  /** Self-attention without a cache: `attend` to the input's own latents, from position 0 on. */
-  forward(input: Tensor, options: Omit<LatentAttendOptions, 'offset'> = {}): Tensor {
-    checkOptions('MultiHeadLatentAttention.forward', options, forwardOptions);
-    return this.runtime.scope(() => this.attend(input, this.latents(input), { ...options, offset: 0 }));
+  /**
+   * Self-attention; with `cache` of tokens that follow those in it, to which they are appended.
+   *
+   * @param input float32 [batch, queries, hiddenDim]
+   * @param options.cache made by `cache` or alike
+   * @returns [batch, queries, hiddenDim]
+   * @throws Error before `load`; otherwise as `KVCache.append`, and as `scaledDotProductAttention`: if memory for that is lacking, the tokens
+   * are in the cache already
+   */
+  forward(input: Tensor, options: LatentForwardOptions = {}): Tensor {
+    const where = 'MultiHeadLatentAttention.forward';
+    const [batch, queries] = this.#check(where, input);
+    checkOptions(where, options, forwardOptions);
+    const { cache, causal = true, keyLengths } = options;
+    if (keyLengths !== undefined) checkKeyLengths(where, keyLengths, batch, queries);
+    if (cache === undefined)
+      return this.runtime.scope(() => this.attend(input, this.latents(input), { causal, keyLengths, offset: 0 }));
+    checkCache(where, this.runtime, cache, { batch, ...cacheShape(this.#options) });
+    const offset = cache.positions;
+    return this.runtime.scope(() => {
+      const query = this.#query(input, positionsOf(where, offset, batch, queries));
+      const latents = this.latents(input, { offset });
+      cache.append(latents.view([batch, 1, queries, cache.headDim]), undefined, { lengths: keyLengths });
+      const queryOffset = cache.lengths.map((length, b) => length - (keyLengths ? keyLengths[b] : queries));
+      return this.#output(query, cache, { causal, queryOffset });
+    });
   }
 
   protected override derive(): void {
@@ -144,7 +183,7 @@ export class MultiHeadLatentAttention extends Layer {
     );
   }
 
-  /** Absorbed queries [batch, queries, heads · (latentDim + ropeDim)]. */
+  /** Absorbed queries [batch, queries, heads, latentDim + ropeDim]. */
   #query(input: Tensor, positions: readonly number[]): Tensor {
     const { heads, queryRank, latentDim, nopeDim, ropeDim, epsilon } = this.#options;
     const low = queryRank ? this.rmsNorm('q_a_layernorm', this.project('q_a_proj', input), epsilon) : input;
@@ -168,19 +207,24 @@ export class MultiHeadLatentAttention extends Layer {
         );
       });
     }
-    return query;
+    return query.view([batch, queries, heads, latentDim + ropeDim]);
   }
 
-  /** Attended latents [batch, queries, heads, latentDim + ropeDim] → [batch, queries, hiddenDim]. */
-  #output(attended: Tensor): Tensor {
+  /** Attention to latents [batch, keys, 1, latentDim + ropeDim], of which values are the first latentDim columns. */
+  #output(query: Tensor, latents: Tensor | KVCache, options: AttentionOptions): Tensor {
     const { runtime } = this;
     const { heads, latentDim, nopeDim, valueDim } = this.#options;
-    const [batch, queries, , width] = attended.shape;
+    const [batch, queries] = query.shape;
+    const attention = { ...options, layout: 'bshd', scale: this.#scale, valueDim: latentDim } as const;
+    const attended =
+      latents instanceof KVCache
+        ? scaledDotProductAttention(query, latents, attention)
+        : scaledDotProductAttention(query, latents, latents, attention);
     const values = runtime.empty([batch, queries, heads * valueDim]);
     for (let h = 0; h < heads; h++) {
       runtime.scope(() => {
         const latent = runtime.empty([batch, queries, latentDim]);
-        const from = { tensor: attended, dim: heads * width, offset: h * width };
+        const from = { tensor: attended, dim: heads * latentDim, offset: h * latentDim };
         copyColumns({ tensor: latent, dim: latentDim, offset: 0 }, from, latentDim);
         const value = this.#part('kv_b_proj', latent, h * (nopeDim + valueDim) + nopeDim, valueDim);
         const to = { tensor: values, dim: heads * valueDim, offset: h * valueDim };

@@ -1,5 +1,8 @@
-import { wrongValue } from '../check.ts';
+import { KVCache } from '../attention/cache.ts';
+import type { KVCacheOptions } from '../attention/cacheOptions.ts';
+import { wrongKind, wrongValue } from '../check.ts';
 import type { RotaryEmbeddingOptions } from '../position/rope.ts';
+import type { Runtime } from '../runtime/runtime.ts';
 import { linearShapes, type Shapes } from './layer.ts';
 
 export type LatentAttentionOptions = {
@@ -33,6 +36,44 @@ export type LatentAttendOptions = {
   /** Per batch: how many latents, from the first, are visible. */
   keyLengths?: ArrayLike<number>;
 };
+
+export type LatentForwardOptions = {
+  /** Whether a token sees no later one; default true. */
+  causal?: boolean;
+  /** Per batch: how many of the tokens, from the first, are real: visible and, with `cache`, kept. */
+  keyLengths?: ArrayLike<number>;
+  /** The latents of the tokens before, to which those of the input are appended. */
+  cache?: KVCache;
+};
+
+export type LatentCacheOptions = Omit<KVCacheOptions, keyof ReturnType<typeof cacheShape> | 'rotary'>;
+
+export const cacheOptions: ReadonlySet<string> = new Set<keyof LatentCacheOptions>([
+  'batch',
+  'maxLength',
+  'window',
+  'sinks',
+  'dtype',
+  'pageSize',
+  'pages',
+]);
+
+export function cacheShape({ latentDim, ropeDim }: LatentAttentionOptions) {
+  return { kvHeads: 1, headDim: latentDim + ropeDim, valueDim: latentDim, sharedValues: true };
+}
+
+export function checkCache(
+  where: string,
+  runtime: Runtime,
+  cache: KVCache,
+  needed: ReturnType<typeof cacheShape> & { batch: number },
+): void {
+  if (!(cache instanceof KVCache)) throw wrongKind(where, 'cache', 'a KVCache', cache);
+  cache.keyValues(where, runtime);
+  for (const name of Object.keys(needed) as (keyof typeof needed)[])
+    if (cache[name] !== needed[name])
+      throw wrongValue(where, 'cache', `has ${name} ${cache[name]}, but ${needed[name]} is needed`);
+}
 
 /** [batch · length] */
 export function positionsOf(

@@ -5,7 +5,7 @@ import type { Tensor } from '../tensor.ts';
 import { attentionShapes, checkInput, checkSizes, pairBias } from './alphaFold.ts';
 import { gateInto, swapAxes } from './elementwise.ts';
 import { attendGated } from './gated.ts';
-import { Layer, linearShapes, normShapes, prefixed } from './layer.ts';
+import { Layer, linearShapes, normShapes, prefixed, type Shapes } from './layer.ts';
 
 export type MSAAttentionOptions = {
   /** c_m: size of a vector of the MSA representation. */
@@ -14,8 +14,25 @@ export type MSAAttentionOptions = {
   headDim: number;
 };
 
-const msaOptions = new Set(['msaDim', 'heads', 'headDim']);
-const rowOptions = new Set([...msaOptions, 'pairDim']);
+const sizes = ['msaDim', 'heads', 'headDim'];
+
+/** Checks the sizes, and has the norm of the MSA beside what `shapes` makes of them. */
+abstract class MSALayer<Options extends MSAAttentionOptions = MSAAttentionOptions> extends Layer {
+  /** @internal */
+  readonly sizes: Options;
+
+  constructor(
+    runtime: Runtime,
+    where: string,
+    options: Options,
+    shapes: (sizes: Options) => Shapes,
+    names: readonly string[] = sizes,
+  ) {
+    checkSizes(where, options, names);
+    super(runtime, where, { ...normShapes('layer_norm_m', options.msaDim), ...shapes(options) });
+    this.sizes = { ...options };
+  }
+}
 
 /**
  * MSA row attention with pair bias (Alg. 7): each sequence attends along its residues, with a bias from the pair
@@ -28,20 +45,14 @@ const rowOptions = new Set([...msaOptions, 'pairDim']);
  * const row = new MSARowAttentionWithPairBias(runtime, { msaDim: 256, pairDim: 128, heads: 8, headDim: 32 });
  * const update = row.load(weights, { prefix: 'evoformer.blocks.0.msa_att_row.' }).forward(msa, pair, mask);
  */
-export class MSARowAttentionWithPairBias extends Layer {
-  readonly #options: MSAAttentionOptions & { pairDim: number };
-
+export class MSARowAttentionWithPairBias extends MSALayer<MSAAttentionOptions & { pairDim: number }> {
   constructor(runtime: Runtime, options: MSAAttentionOptions & { pairDim: number }) {
-    const where = 'MSARowAttentionWithPairBias';
-    checkSizes(where, options, rowOptions);
-    const { msaDim, pairDim, heads, headDim } = options;
-    super(runtime, where, {
-      ...normShapes('layer_norm_m', msaDim),
+    const shapes = ({ msaDim, pairDim, heads, headDim }: typeof options) => ({
       ...normShapes('layer_norm_z', pairDim),
       ...linearShapes('linear_z', pairDim, heads, false),
       ...attentionShapes(msaDim, heads, headDim),
     });
-    this.#options = { ...options };
+    super(runtime, 'MSARowAttentionWithPairBias', options, shapes, [...sizes, 'pairDim']);
   }
 
   /**
@@ -53,7 +64,7 @@ export class MSARowAttentionWithPairBias extends Layer {
    */
   forward(msa: Tensor, pair: Tensor, mask?: Tensor<'boolean'>): Tensor {
     const where = `${this.name}.forward`;
-    const { msaDim, pairDim, heads } = this.#options;
+    const { msaDim, pairDim, heads } = this.sizes;
     const [, residues] = checkInput(where, this, 'msa', msa, msaDim, mask);
     checkTensor(where, 'pair', pair, this.runtime, { rank: 3 });
     checkSameShape(where, 'pair', pair.shape, [residues, residues, pairDim]);
@@ -74,20 +85,16 @@ export class MSARowAttentionWithPairBias extends Layer {
  * const column = new MSAColumnAttention(runtime, { msaDim: 256, heads: 8, headDim: 32 });
  * const update = column.load(weights, { prefix: 'evoformer.blocks.0.msa_att_col._msa_att.' }).forward(msa, mask);
  */
-export class MSAColumnAttention extends Layer {
-  readonly #options: MSAAttentionOptions;
-
+export class MSAColumnAttention extends MSALayer {
   constructor(runtime: Runtime, options: MSAAttentionOptions) {
-    const where = 'MSAColumnAttention';
-    checkSizes(where, options, msaOptions);
-    const { msaDim, heads, headDim } = options;
-    super(runtime, where, { ...normShapes('layer_norm_m', msaDim), ...attentionShapes(msaDim, heads, headDim) });
-    this.#options = { ...options };
+    super(runtime, 'MSAColumnAttention', options, ({ msaDim, heads, headDim }) =>
+      attentionShapes(msaDim, heads, headDim),
+    );
   }
 
   /** As `MSARowAttentionWithPairBias.forward`, without a pair representation. */
   forward(msa: Tensor, mask?: Tensor<'boolean'>): Tensor {
-    const { msaDim, heads } = this.#options;
+    const { msaDim, heads } = this.sizes;
     checkInput(`${this.name}.forward`, this, 'msa', msa, msaDim, mask);
     return this.runtime.scope(() => {
       const m = this.layerNorm('layer_norm_m', swapAxes(msa));
@@ -103,30 +110,23 @@ export class MSAColumnAttention extends Layer {
  * Parameters: `layer_norm_m.*` [msaDim], `global_attention.linear_q.weight` [heads·headDim, msaDim], `…linear_k.weight` and
  * `…linear_v.weight` [headDim, msaDim], `…linear_g.*` [heads·headDim, msaDim], `…linear_o.*` [msaDim, heads·headDim].
  */
-export class MSAColumnGlobalAttention extends Layer {
-  readonly #options: MSAAttentionOptions;
-
+export class MSAColumnGlobalAttention extends MSALayer {
   constructor(runtime: Runtime, options: MSAAttentionOptions) {
-    const where = 'MSAColumnGlobalAttention';
-    checkSizes(where, options, msaOptions);
-    const { msaDim, heads, headDim } = options;
-    super(runtime, where, {
-      ...normShapes('layer_norm_m', msaDim),
-      ...prefixed('global_attention.', {
+    super(runtime, 'MSAColumnGlobalAttention', options, ({ msaDim, heads, headDim }) =>
+      prefixed('global_attention.', {
         ...linearShapes('linear_q', msaDim, heads * headDim, false),
         ...linearShapes('linear_k', msaDim, headDim, false),
         ...linearShapes('linear_v', msaDim, headDim, false),
         ...linearShapes('linear_g', msaDim, heads * headDim),
         ...linearShapes('linear_o', heads * headDim, msaDim),
       }),
-    });
-    this.#options = { ...options };
+    );
   }
 
   /** As `MSAColumnAttention.forward`. */
   forward(msa: Tensor, mask?: Tensor<'boolean'>): Tensor {
     const { runtime } = this;
-    const { msaDim, heads, headDim } = this.#options;
+    const { msaDim, heads, headDim } = this.sizes;
     const [sequences, residues] = checkInput(`${this.name}.forward`, this, 'msa', msa, msaDim, mask);
     const project = (name: string, input: Tensor) => this.project(`global_attention.${name}`, input);
     return runtime.scope(() => {

@@ -1,4 +1,4 @@
-import { checkOneOf, checkSameShape } from '../check.ts';
+import { checkOneOf, checkSameShape, wrongValue } from '../check.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Tensor } from '../tensor.ts';
 import { attentionShapes, checkInput, checkSizes, pairBias } from './alphaFold.ts';
@@ -12,14 +12,17 @@ export type TriangleAttentionOptions = {
   heads: number;
   headDim: number;
   node: 'starting' | 'ending';
+  /**
+   * Around the ending node, the edge that the bias for edge kj is from: `'ki'` (default; AlphaFold 2, the paper of AlphaFold 3, OpenFold,
+   * Boltz, Protenix) or `'ik'`, as in the code and the weights of AlphaFold 3, which projects the bias before it transposes the pairs.
+   */
+  endingBias?: 'ki' | 'ik';
 };
-
-const triangleOptions = new Set(['pairDim', 'heads', 'headDim', 'node']);
 
 /**
  * Triangle attention around the starting (Alg. 13) or ending node (Alg. 14) of the pair representation: edge ij attends to
  * the edges ik with a bias from jk; around the ending node to the edges kj with a bias from ki, which is the same on the
- * transposed pairs. The input is not added.
+ * transposed pairs (or from ik: `endingBias`). The input is not added.
  *
  * Parameters: `layer_norm.*` [pairDim], `linear.weight` [heads, pairDim], `mha.*` as `GatedAttention`.
  *
@@ -32,9 +35,11 @@ export class TriangleAttention extends Layer {
 
   constructor(runtime: Runtime, options: TriangleAttentionOptions) {
     const where = 'TriangleAttention';
-    checkSizes(where, options, triangleOptions);
-    const { pairDim, heads, headDim, node } = options;
+    checkSizes(where, options, ['pairDim', 'heads', 'headDim'], ['node', 'endingBias']);
+    const { pairDim, heads, headDim, node, endingBias = 'ki' } = options;
     checkOneOf(where, 'node', node, ['starting', 'ending']);
+    checkOneOf(where, 'endingBias', endingBias, ['ki', 'ik']);
+    if (node === 'starting' && endingBias === 'ik') throw wrongValue(where, 'endingBias', 'is for the ending node');
     super(runtime, where, {
       ...normShapes('layer_norm', pairDim),
       ...linearShapes('linear', pairDim, heads, false),
@@ -51,13 +56,14 @@ export class TriangleAttention extends Layer {
    */
   forward(pair: Tensor, mask?: Tensor<'boolean'>): Tensor {
     const where = `${this.name}.forward`;
-    const { pairDim, heads, node } = this.#options;
+    const { pairDim, heads, node, endingBias } = this.#options;
     const [residues] = checkInput(where, this, 'pair', pair, pairDim, mask);
     checkSameShape(where, 'pair', pair.shape, [residues, residues, pairDim]);
     return this.runtime.scope(() => {
       const turn = node === 'ending' ? swapAxes : (tensor: typeof pair) => tensor;
-      const z = this.layerNorm('layer_norm', turn(pair));
-      const bias = pairBias(z, this.parameter('linear.weight'));
+      const normed = this.layerNorm('layer_norm', pair);
+      const z = turn(normed);
+      const bias = pairBias(endingBias === 'ik' ? normed : z, this.parameter('linear.weight'));
       const visible = mask && node === 'ending' ? swapAxes(mask) : mask;
       return turn(attendGated(this, 'mha.', heads, z, z, { mask: visible, bias }));
     });

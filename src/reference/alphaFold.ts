@@ -85,11 +85,16 @@ export function msaColumnGlobalAttention(msa: NdArray, state: State, options: Al
 export function triangleAttention(
   pair: NdArray,
   state: State,
-  options: AlphaFoldOptions & { node: 'starting' | 'ending' },
+  options: AlphaFoldOptions & {
+    node: 'starting' | 'ending';
+    /** Around the ending node, where the bias for edge kj is from. Default `'ki'`; `'ik'` as AlphaFold 3's `GridSelfAttention`. */
+    endingBias?: 'ki' | 'ik';
+  },
 ): Float64NdArray {
   const turn = (array: NdArray) => (options.node === 'ending' ? transposed(array) : array);
   const z = norm('layer_norm', turn(pair), state, options);
-  const bias = headsFirst(linear(z, state['linear.weight'], undefined, options));
+  const from = options.endingBias === 'ik' ? norm('layer_norm', pair, state, options) : z;
+  const bias = headsFirst(linear(from, state['linear.weight'], undefined, options));
   const mask = options.mask && turn(options.mask);
   return turn(gatedAttention(z, z, state, { ...options, prefix: 'mha.', mask, bias })) as Float64NdArray;
 }

@@ -10,6 +10,8 @@ export type KVCacheOptions = {
   headDim: number;
   /** Default headDim. */
   valueDim?: number;
+  /** Values are the first valueDim columns of the stored keys. Default false. */
+  sharedValues?: boolean;
   maxLength?: number;
   /** In place of maxLength: only the first `sinks` tokens and the last `window` ones are kept. */
   window?: number;
@@ -54,12 +56,12 @@ export class KVCache {
 
   /**
    * @param key [batch, kvHeads, tokens, headDim] in the order of `layout`
-   * @param value [batch, kvHeads, tokens, valueDim]
+   * @param value [batch, kvHeads, tokens, valueDim]; with `sharedValues` it is not read
    * @param options.lengths per sequence, how many of the tokens are real; default all
    */
   append(key: NdArray, value: NdArray, options: { layout?: Layout; lengths?: ArrayLike<number> } = {}): this {
-    const { sinks = 0, window = Infinity } = this.options;
-    const [k, v] = [headsOf(key, options.layout), headsOf(value, options.layout)];
+    const { sinks = 0, window = Infinity, sharedValues = false, headDim, valueDim = headDim } = this.options;
+    const [k, v] = [key, value].map((array) => headsOf(array, options.layout));
     const row = (array: NdArray, start: number, dim: number) =>
       Float64Array.from({ length: dim }, (_, d) => array.data[start + d]);
     this.#sequences.forEach((sequence, b) => {
@@ -68,7 +70,11 @@ export class KVCache {
         sequence.tokens.push({
           position: sequence.total++,
           key: heads.map((h) => this.#unturned(row(key, k.start(b, h, i), k.headDim))),
-          value: heads.map((h) => this.#stored(row(value, v.start(b, h, i), v.headDim))),
+          value: heads.map((h) =>
+            sharedValues
+              ? this.#stored(row(key, k.start(b, h, i), k.headDim)).subarray(0, valueDim)
+              : this.#stored(row(value, v.start(b, h, i), v.headDim)),
+          ),
         });
         if (sequence.tokens.length > sinks + window) sequence.tokens.splice(sinks, 1);
       }
