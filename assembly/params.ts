@@ -20,8 +20,15 @@ export const enum Attention {
   tileKeys, // keys in a tile, at most Block.keys
   tall, // whether the engine holds a 6×8 micro-kernel in registers
   firstTask, // what is added to the index of a task: a job may be a part of a call
+  parts, partBytes, partKeys, turn, // or 0; a job's tasks in parts of so many keys (and the rest of a tile): Part [tasks][2]
   words,
 }
+
+/**
+ * A task that is computed in parts, one a turn: what came of it, then its scratch. An even turn writes the first of two and reads the
+ * second, an odd one the other way round, so that a turn may be computed twice.
+ */
+export const enum Part { keys = 0, finished, bytes = 64 } // keys: how many are done
 
 /** A run of keys that a block of queries looks at. */
 export const enum Run { start = 0, end, kind, data, words }

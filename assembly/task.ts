@@ -11,6 +11,7 @@ export const enum Task {
   rows, run, runsEnd, segment, keyStart, keyEnd, // keyStart, keyEnd: the part of the keys that the task is about
   tileStart, tileKey, tileValue, tileKeyRow, tileValueRow, tileKeyScales, tileValueScales, // key tileStart; strides in bytes
   follow, // how many keys lie behind the tile's last one, in the same run and segment
+  minding, masked, // whether values may be NaN where a weight is 0; whether a key was masked
   bytes = 96,
 }
 

@@ -12,8 +12,8 @@ import { type Estimate, ratio } from './statistics.ts';
 const ROUNDS = 9;
 const HEAD_DIM = 64;
 
-function inputs(runtime: Awaited<ReturnType<typeof createRuntime>>, tokens: number): Tensor[] {
-  const tensors = [1, 2, 3, 4].map(() => runtime.zeros([1, 1, tokens, HEAD_DIM]));
+function inputs(runtime: Awaited<ReturnType<typeof createRuntime>>, tokens: number, headDim = HEAD_DIM): Tensor[] {
+  const tensors = [1, 2, 3, 4].map(() => runtime.zeros([1, 1, tokens, headDim]));
   for (const tensor of tensors.slice(0, 3))
     tensor.set(Float32Array.from({ length: tensor.size }, (_, i) => Math.sin(i)));
   return tensors;
@@ -47,21 +47,23 @@ export async function sparseLinearity(build: Build, pattern: () => AttentionMask
 }
 
 const TOKENS = 2048;
-const patterns: Record<string, AttentionMask> = {
-  causal: masks.causal(),
-  'window 128': masks.slidingWindow(128, 128),
-  longformer: masks.longformer({ window: 128, globalTokens: [0, 1, 999] }),
-  bigBird: masks.bigBird(),
-  dilated: masks.dilated({ window: 32, dilation: 4 }),
-  'causal documents': masks.documents([0, 100, 700, 701, 1500, TOKENS]).and(masks.causal()),
-};
+const patterns: [name: string, mask: AttentionMask, headDim: number][] = [
+  ['causal', masks.causal(), HEAD_DIM],
+  ['window 128', masks.slidingWindow(128, 128), HEAD_DIM],
+  ['window 128, headDim 16', masks.slidingWindow(128, 128), 16],
+  ['causal window 32, headDim 256', masks.slidingWindow(31, 0), 256],
+  ['longformer', masks.longformer({ window: 128, globalTokens: [0, 1, 999] }), HEAD_DIM],
+  ['bigBird', masks.bigBird(), HEAD_DIM],
+  ['dilated', masks.dilated({ window: 32, dilation: 4 }), HEAD_DIM],
+  ['causal documents', masks.documents([0, 100, 700, 701, 1500, TOKENS]).and(masks.causal()), HEAD_DIM],
+];
 
 /** The time of each pattern, as a share of that without a mask, over what its plan predicts. */
 export async function planPredictions(build: Build): Promise<[name: string, Estimate][]> {
   const runtime = await createRuntime({ build });
-  const tensors = inputs(runtime, TOKENS);
-  const found = Object.entries(patterns).map(([name, mask]): [string, Estimate] => {
-    const predicted = mask.plan({ queries: TOKENS, keys: TOKENS, headDim: HEAD_DIM }).time;
+  const found = patterns.map(([name, mask, headDim]): [string, Estimate] => {
+    const tensors = inputs(runtime, TOKENS, headDim);
+    const predicted = mask.plan({ queries: TOKENS, keys: TOKENS, headDim }).time;
     const times = Math.ceil(1 / predicted);
     const samples: [number[], number[]] = [[], []];
     timed(tensors, mask, 1);
@@ -69,6 +71,7 @@ export async function planPredictions(build: Build): Promise<[name: string, Esti
       samples[0].push(timed(tensors, mask, times) / times);
       samples[1].push(timed(tensors, undefined, 1) * predicted);
     }
+    for (const tensor of tensors) tensor.dispose();
     return [name, ratio(samples[0], samples[1])];
   });
   runtime.dispose();

@@ -68,6 +68,11 @@ export function checkFloat32(where: string, name: string, value: unknown): asser
   if (!Number.isFinite(Math.fround(value))) throw wrongValue(where, name, `is ${value}, too large for float32`);
 }
 
+/** An array or a typed array. */
+export function isList(value: unknown): value is ArrayLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as ArrayLike<unknown>).length === 'number';
+}
+
 /** Refuses options that do not exist: a misspelt one would be ignored. */
 export function checkOptions(where: string, options: unknown, known: ReadonlySet<string>): void {
   if (typeof options !== 'object' || options === null) throw wrongKind(where, 'options', 'an object', options);

@@ -12,6 +12,7 @@ export { type BigBirdOptions, bigBirdRandomBlocks } from './attention/masks/bigB
 export type { BlockMatrix, BlockSparseOptions } from './attention/masks/blockSparse.ts';
 export type { Predicate } from './attention/masks/given.ts';
 export type { LongformerOptions } from './attention/masks/longformer.ts';
+export type { BlockTable } from './attention/masks/randomBlocks.ts';
 export type { MaskReport, MaskSizes } from './attention/masks/report.ts';
 export { everyScore, type PairMod, type ScoreTile, type TileMod } from './attention/modify.ts';
 export type { AttentionOptions, Layout } from './attention/options.ts';

@@ -33,6 +33,7 @@ const data: Record<string, () => Record<string, unknown>> = {
   'attention/scaledDotProduct.ts: const output = scaledDotProductAttention': () => heads(20, 8),
   'attention/async.ts: const controller': () => heads(20, 8),
   'attention/masks/longformer.ts: const mask': () => heads(20, 8),
+  'attention/masks/bigBird.ts: const mask': () => heads(24, 8),
   'attention/modify.ts: const scoreMod': () => heads(20, 8),
   'attention/linearAttention.ts: const output = linearAttention': () => heads(20, 8),
   'attention/linearAttention.ts: let { output, state }': () => {

@@ -60,6 +60,7 @@ describe('longformer', () => {
 });
 
 describe('bigBird', () => {
+  const table = (randomBlocks: Loose) => masks.bigBird({ blockSize: 1, randomBlocks });
   refuses([
     ['option', () => loose.bigBird({ block: 3 }), TypeError, /bigBird: unknown option "block"; there are blockSize/],
     ['null', () => loose.bigBird(null), TypeError, /"options" must be an object/],
@@ -67,6 +68,39 @@ describe('bigBird', () => {
     ['windowBlocks', () => loose.bigBird({ windowBlocks: 2 }), RangeError, /"windowBlocks" is 2, not odd/],
     ['globalBlocks', () => loose.bigBird({ globalBlocks: -1 }), RangeError, /"globalBlocks" is -1/],
     ['randomBlocks', () => loose.bigBird({ randomBlocks: 1.5 }), RangeError, /"randomBlocks" is 1.5/],
+    ['a word', () => loose.bigBird({ randomBlocks: '3' }), TypeError, /"randomBlocks" must be a count or a table of b/],
+    ['a vector', () => loose.bigBird({ randomBlocks: [1] }), TypeError, /a count or a table of blocks, but it is 1/],
+    ['a hole', () => loose.bigBird({ randomBlocks: [[1], null] }), TypeError, /a table of blocks, but it is null/],
+    [
+      'no block',
+      () => loose.bigBird({ randomBlocks: [[1], [-1]] }),
+      RangeError,
+      /"randomBlocks" is -1, not an integer/,
+    ],
+    ['half a block', () => loose.bigBird({ randomBlocks: [[[0.5]]] }), RangeError, /"randomBlocks" is 0.5/],
+    ['a seed too', () => loose.bigBird({ randomBlocks: [[1]], seed: 1 }), RangeError, /"seed" is of no use where/],
+    ['3 rows of 5', used(table([[1], [1], [1], [1]])), RangeError, /has 4 rows, but there are 5 blocks, 2 of them gl/],
+    ['no rows', used(table([])), RangeError, /"randomBlocks" has 0 rows, but there are 5 blocks/],
+    ['block 5', used(table([[1], [5], [1]])), RangeError, /"randomBlocks" has block 5, but there are 5/],
+    [
+      '3 heads',
+      used(
+        table([
+          [[1], [], []],
+          [[], [], []],
+          [[], [], []],
+        ]),
+      ),
+      RangeError,
+      /one per head \(2\)/,
+    ],
+    [
+      'as a table',
+      () => bigBirdRandomBlocks(3, 0, { randomBlocks: [[3]] }),
+      RangeError,
+      /Blocks: "randomBlocks" has block 3/,
+    ],
+    ['head 2 of 2', () => bigBirdRandomBlocks(3, 2, { randomBlocks: [[[1]], [[1]]] }), RangeError, /"head" is 2, but/],
     ['seed', () => loose.bigBird({ seed: 'x' }), RangeError, /"seed" is x/],
     ['mode', () => loose.bigBird({ mode: 'ITC' }), TypeError, /"mode" must be 'itc' or 'etc'/],
     ['drawn blocks', () => bigBirdRandomBlocks(-1, 0), RangeError, /bigBirdRandomBlocks: "blocks" is -1/],

@@ -10,7 +10,7 @@ import {
   type Pattern,
   prefixPattern,
 } from 'wasm-attention/reference';
-import { attentionState, attentionWeights } from '../src/index.ts';
+import { attentionState, attentionWeights, mergeStates } from '../src/index.ts';
 import { builds, expectAccurate, poisonedRuntime, random, upload } from './support.ts';
 
 const causalPattern: Pattern = (p, j) => j <= p;
@@ -35,6 +35,17 @@ const bigBird = (options: BigBirdOptions, start: number, end: number): Case => (
       bigBirdRandomBlocks(blocks, h, options),
     );
   },
+});
+/** Rows for blocks 1 to 4 of 6, as others' tables have them. */
+const ofHead: number[][][] = [
+  [[3, 4], [4], [1, 1], [2]],
+  [[4], [0, 5], [], [1, 2, 3]],
+];
+/** 6 blocks of 12, the last one cut short. */
+const tableCase = (randomBlocks: BigBirdOptions['randomBlocks'], rows: (head: number) => number[][]): Case => ({
+  mask: masks.bigBird({ blockSize: 12, randomBlocks }),
+  pattern: (_b, h) => bigBirdPattern(6, 12, { start: 1, end: 1, window: 3 }, rows(h)),
+  keys: [70],
 });
 const grid = (rows: number, columns: number, seed: number) =>
   Array.from({ length: rows }, (_, i) => Array.from({ length: columns }, (_, j) => (i * 7 + j * 5 + seed) % 3 === 0));
@@ -85,6 +96,12 @@ const cases: Record<string, Case> = {
   'bigBird, blocks of 100': bigBird({ blockSize: 100, randomBlocks: 1, windowBlocks: 1 }, 1, 1),
   'bigBird ETC': bigBird({ blockSize: 16, mode: 'etc', globalBlocks: 3, randomBlocks: 2, windowBlocks: 5 }, 3, 0),
   'bigBird, five globals': bigBird({ blockSize: 8, globalBlocks: 5, randomBlocks: 0 }, 3, 2),
+  'bigBird, a table per head': tableCase(ofHead, (h) => [[], ...ofHead[h], []]),
+  'bigBird, a table of typed arrays': tableCase(
+    ofHead[1].map((row) => Int32Array.from(row)),
+    () => [[], ...ofHead[1], []],
+  ),
+  'bigBird, a table with rows of global blocks': tableCase([[5], ...ofHead[0], [2]], () => [[], ...ofHead[0], []]),
   blockSparse: {
     mask: masks.blockSparse({ blockSize: 16, blocks: sparse }),
     pattern: (_b, h) => (p, j) => sparse[h][p >> 4][j >> 4],
@@ -188,6 +205,57 @@ describe('bigBirdRandomBlocks', () => {
       expect(bigBirdRandomBlocks(blocks, 3, options)).not.toEqual(drawn);
       expect(bigBirdRandomBlocks(blocks, 2, { ...options, seed: 77 })).not.toEqual(drawn);
     }
+  });
+
+  it('gives back a table, row by row', () => {
+    expect(bigBirdRandomBlocks(6, 1, { randomBlocks: ofHead })).toEqual([[], ...ofHead[1], []]);
+    const drawn = bigBirdRandomBlocks(40, 0, { seed: 3 });
+    const again = masks.bigBird({ blockSize: 4, randomBlocks: drawn });
+    const sizes = { queries: 160, keys: 160 };
+    expect(again.toString(sizes)).toBe(masks.bigBird({ blockSize: 4, seed: 3 }).toString(sizes));
+  });
+
+  it('keeps its own copy of a table', () => {
+    const table = ofHead[0].map((row) => [...row]);
+    const mask = masks.bigBird({ blockSize: 12, randomBlocks: table });
+    table[1][0] = 99;
+    expect(() => mask.plan({ queries: 72, keys: 72 })).not.toThrow();
+  });
+
+  it('block 0 counted as often as Hugging Face does in its evaluation mode: merged states', () => {
+    const runtime = poisonedRuntime('simd');
+    const [blocks, size, times] = [7, 8, 3];
+    const length = blocks * size;
+    const [q, k, v] = [1, 2, 3].map((seed) => random([1, 2, length, 8], seed));
+    // Its own algorithm: the keys of block 0 stand `times` more times behind the others, for blocks that are not global.
+    const repeated = ({ data }: { data: Float32Array }) => ({
+      shape: [1, 2, length + times * size, 8],
+      data: [0, 1].flatMap((h) => {
+        const head = [...data.subarray(h * length * 8, (h + 1) * length * 8)];
+        return [...head, ...Array.from({ length: times }, () => head.slice(0, size * 8)).flat()];
+      }),
+    });
+    const none = Array.from({ length: blocks }, () => []);
+    const sees = bigBirdPattern(blocks, size, { start: 1, end: 1, window: 3 }, none);
+    const inner = (i: number) => i >= size && i < length - size;
+    const options = {
+      mask: (_b: number, _h: number, i: number, j: number) => (j < length ? sees(i, j) : inner(i)),
+      queryOffset: 0,
+    };
+    const truth = attention(q, repeated(k), repeated(v), options);
+    const float32 = attention(q, repeated(k), repeated(v), { ...options, precision: 'float32' });
+    const [query, key, value] = [q, k, v].map((array) => upload(runtime, array));
+    const bigBird = attentionState(query, key, value, { mask: masks.bigBird({ blockSize: size, randomBlocks: 0 }) });
+    const first = masks.blockSparse({
+      blockSize: size,
+      blocks: Array.from({ length: blocks }, (_, i) =>
+        Array.from({ length: blocks }, (_, j) => inner(i * size) && j === 0),
+      ),
+    });
+    const again = attentionState(query, key, value, { mask: first });
+    const { output, lse } = mergeStates([bigBird, again, again, again]);
+    expectAccurate(output.data, truth.output.data, float32.output.data, 'output');
+    expectAccurate(lse.data, truth.lse.data, float32.lse.data, 'lse');
   });
 
   it('takes what there is of a short sequence, and draws every block about as often as any other', () => {

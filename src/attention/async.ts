@@ -5,20 +5,25 @@ import { Call } from './launch.ts';
 import type { AttentionOptions } from './options.ts';
 import { outputShape, problem } from './problem.ts';
 import { type Rest, splitRest } from './scaledDotProduct.ts';
+import { Slices } from './slices.ts';
 
 export type AsyncAttentionOptions = AttentionOptions & {
-  /** Told after every slice how many of the call's tasks are done; the last time `done` is `total`. */
+  /** Told after every slice how many of the call's pairs of a query and a key are done; the last time `done` is `total`. */
   onProgress?: (done: number, total: number) => void;
   /** Ends the call, at the next slice, with its reason. */
   signal?: AbortSignal;
 };
 
-/** A slice takes about so long; a single task, 64 queries of one head, may take longer. */
+/** A slice takes about so long; at least it is a tile of 64 queries by 120 keys. */
 const SLICE_MILLISECONDS = 8;
+/** Multiply-adds of the first slice a thread, about one tile, and the most of any: 8 ms at 67 GFLOP/s. */
+const FIRST_WORK = 2 ** 20;
+const MOST_WORK = 2 ** 28;
 
 /**
  * `scaledDotProductAttention` in slices of some milliseconds, between which other work of this thread gets its turn: a page stays
- * responsive. The same result, bit for bit. The inputs must stay as they are until then.
+ * responsive. The same result, bit for bit. The inputs must stay as they are until then. A slice is some blocks of 64 queries, or,
+ * where there are many keys, a part of one. A mask is planned before the first slice.
  *
  * @param options also `onProgress`, and `signal` to give up: nothing is kept then, and `output` holds parts of a result
  * @returns a promise of the output; it is rejected with what `scaledDotProductAttention` throws, with the reason of `signal`, with
@@ -62,7 +67,7 @@ export async function scaledDotProductAttentionAsync(
   const [first, second] = checked.biases;
   const used = { query, key, value, output, mask: second && first, bias: second ?? first };
   try {
-    await runSlices(call, runtime.threads, onProgress, () => {
+    await runSlices(call, onProgress, () => {
       signal?.throwIfAborted();
       if (runtime.disposed) throw new Error(`${where}: the runtime was disposed during the call`);
       for (const [name, part] of Object.entries(used))
@@ -80,38 +85,35 @@ export async function scaledDotProductAttentionAsync(
 /** @param check throws where the call cannot or shall not go on */
 async function runSlices(
   call: Call,
-  threads: number,
   onProgress: AsyncAttentionOptions['onProgress'],
   check: () => void,
 ): Promise<void> {
-  const { tasks } = call;
-  let size = threads;
-  for (let left = tasks; left > 0; ) {
-    const count = Math.min(size, left);
-    const began = performance.now();
-    // Sync calls take the last tasks first too.
-    call.run(left - count, count);
-    left -= count;
-    const rate = SLICE_MILLISECONDS / Math.max(performance.now() - began, 0.1);
-    size = Math.max(threads, Math.min(Math.floor(count * rate), 4 * size));
-    if (left === 0) call.finish();
-    onProgress?.(tasks - left, tasks);
-    if (left === 0) break;
+  const slices = new Slices(call);
+  const { runtime, headDim, valueDim } = call.problem;
+  const [first, most] = [FIRST_WORK, MOST_WORK].map((work) => work / (headDim + valueDim));
+  let size = first;
+  let done = 0;
+  while (!slices.finished) {
+    const [began, before] = [performance.now(), done];
+    // A task that is begun again, minding NaN, does not undo what was told.
+    done = Math.max(before, slices.next(size));
+    const rate = (done - before) / runtime.threads / Math.max(performance.now() - began, 0.1);
+    size = Math.max(Math.min(rate * SLICE_MILLISECONDS, 4 * size, most), first);
+    if (slices.finished) call.finish();
+    onProgress?.(done, slices.total);
+    if (slices.finished) return;
     await turn();
     check();
   }
 }
 
-type Scheduling = {
-  setImmediate?: (callback: () => void) => unknown;
-  scheduler?: { yield?: () => Promise<void> };
-};
-
-/** Lets the event loop go round once: timers, input and painting. `setTimeout` alone would wait 4 ms each time in a browser. */
+/**
+ * Lets the event loop go round once: timers, input and painting. `setTimeout` alone would wait 4 ms each time in a browser, and
+ * what comes back from `scheduler.yield` goes before all timers, messages and fetches, which then wait for the whole call (Chromium).
+ */
 function turn(): Promise<void> {
-  const { setImmediate, scheduler } = globalThis as Scheduling;
+  const { setImmediate } = globalThis as { setImmediate?: (callback: () => void) => unknown };
   if (setImmediate) return new Promise((resolve) => void setImmediate(resolve));
-  if (scheduler?.yield) return scheduler.yield();
   if (typeof MessageChannel !== 'function') return new Promise((resolve) => setTimeout(resolve));
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();

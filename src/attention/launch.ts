@@ -1,11 +1,12 @@
-import { Attention, Block, Kernel, Stored } from '../../assembly/params.ts';
+import { Attention, Block, Kernel, Part } from '../../assembly/params.ts';
 import type { Tensor } from '../tensor.ts';
 import { combinedBias } from './bias.ts';
-import { runModified } from './modify.ts';
+import { modified } from './modify.ts';
 import { stridesOf } from './options.ts';
-import { type Driver, type Placement, placement, type TaskShape, writeParameters } from './parameters.ts';
+import { type Driver, type Placement, placement, writeParameters } from './parameters.ts';
 import { type Plan, planMask } from './plan.ts';
-import { outputShape, type Problem } from './problem.ts';
+import { isModified, outputShape, type Problem } from './problem.ts';
+import { pairsOf, type TaskShape, taskShape } from './tasks.ts';
 
 /**
  * Plans the mask, fills the parameters and runs a kernel over all blocks of queries.
@@ -15,18 +16,21 @@ import { outputShape, type Problem } from './problem.ts';
 export function launch(driver: Driver, problem: Problem, output: Tensor, lse?: Tensor): void {
   const call = new Call(driver, problem, output, lse);
   try {
-    call.run(0, call.tasks);
+    call.runAll();
     call.finish();
   } finally {
     call.free();
   }
 }
 
-/** A call that is planned and lies in linear memory. Its tasks may be run in parts; in the end it must be freed. */
+/** A call that is planned and lies in linear memory. Its tasks may be run some at a time, or in parts; in the end it must be freed. */
 export class Call {
+  readonly #plan: Plan | undefined;
   readonly #shape: TaskShape;
   readonly #place: Placement;
   readonly #params: number;
+  /** Of parts, or of tiles that the caller's functions change. */
+  #state = 0;
 
   constructor(
     readonly driver: Driver,
@@ -34,13 +38,13 @@ export class Call {
     readonly output: Tensor,
     readonly lse?: Tensor,
   ) {
-    const plan = problem.mask ? planMask(problem.mask, problem) : undefined;
+    this.#plan = problem.mask ? planMask(problem.mask, problem) : undefined;
     const bias = problem.biases.length > 0 ? combinedBias(problem) : undefined;
-    this.#shape = isModified(problem) ? oneHead(problem) : taskShape(driver, problem, plan);
-    this.#place = placement(problem, plan, bias, this.#shape.splits);
+    this.#shape = taskShape(driver, problem, this.#plan);
+    this.#place = placement(problem, this.#plan, bias, this.#shape.splits);
     this.#params = problem.runtime.allocator.allocate(this.#place.bytes);
     try {
-      writeParameters(driver, problem, this.#params, this.#place, plan, bias, this.#shape, output, lse);
+      writeParameters(driver, problem, this.#params, this.#place, this.#plan, bias, this.#shape, output, lse);
     } catch (error) {
       this.free();
       throw error;
@@ -51,18 +55,61 @@ export class Call {
     return this.output.size > 0 || (this.lse?.size ?? 0) > 0 ? this.#shape.tasks : 0;
   }
 
+  /** The most rows that a task has. */
+  get rows(): number {
+    return Math.min(this.problem.queries, Block.queries) * this.#shape.headsPerTask;
+  }
+
+  get tileKeys(): number {
+    return this.#shape.tileKeys;
+  }
+
+  /** How many pairs of a query and a key each task looks at. */
+  pairs(): Float64Array {
+    return pairsOf(this.problem, this.#plan, this.#shape, this.tasks);
+  }
+
+  runAll(): void {
+    if (!this.modified) this.run(0, this.tasks);
+    else for (const _pairs of this.tiles());
+  }
+
   run(first: number, count: number): void {
     if (count === 0) return;
-    const { driver, problem } = this;
-    const { runtime, batch, heads, queries, keys, headDim, valueDim } = problem;
-    if (isModified(problem)) {
-      const bytes = runtime.kernels.scratchBytes(Kernel.flash, this.#params);
-      runtime.withMemory(bytes, (scratch) => runModified(problem, this.#params, scratch, first, count));
-      return;
-    }
-    runtime.allocator.int32[this.#params / 4 + Attention.firstTask] = first;
-    const work = batch * heads * queries * keys * (headDim + valueDim) * (count / this.#shape.tasks);
-    runtime.run(driver === 'flash' ? Kernel.flash : Kernel.scores, this.#params, count, work);
+    this.#set(Attention.firstTask, first);
+    this.#run(count, count / this.#shape.tasks);
+  }
+
+  /**
+   * Goes on with `count` tasks for at most `keys` keys each and the rest of a tile; `turn` 0 begins.
+   * @returns of each how many keys are done, −1: all
+   */
+  runParts(first: number, count: number, turn: number, keys: number): number[] {
+    const { runtime } = this.problem;
+    const bytes = Part.bytes + Math.ceil(runtime.kernels.scratchBytes(Kernel.flash, this.#params) / 64) * 64;
+    if (this.#state === 0) this.#state = runtime.allocator.allocate(2 * runtime.threads * bytes);
+    this.#set(Attention.firstTask, first);
+    this.#set(Attention.parts, this.#state, bytes, keys, turn);
+    this.#run(count, (count / this.#shape.tasks) * Math.min(keys / this.problem.keys, 1));
+    this.#set(Attention.parts, 0);
+    return Array.from({ length: count }, (_, task) => {
+      const part = (this.#state + (2 * task + (turn % 2)) * bytes) / 4;
+      const { int32 } = runtime.allocator;
+      return int32[part + Part.finished] ? -1 : int32[part + Part.keys];
+    });
+  }
+
+  /** Whether the caller's functions change scores or weights. */
+  get modified(): boolean {
+    return isModified(this.problem);
+  }
+
+  /** All tasks of a modified call, tile by tile; yields the pairs of each. */
+  tiles(): Generator<number, void, void> {
+    const { problem } = this;
+    const { allocator, kernels } = problem.runtime;
+    this.#state = allocator.allocate(kernels.scratchBytes(Kernel.flash, this.#params));
+    return modified(problem, this.#params, this.#state, this.tasks);
   }
 
   /** After the last task. */
@@ -73,45 +120,21 @@ export class Call {
   }
 
   free(): void {
-    this.problem.runtime.allocator.free(this.#params);
+    const { allocator } = this.problem.runtime;
+    if (this.#state !== 0) allocator.free(this.#state);
+    allocator.free(this.#params);
+  }
+
+  #set(field: Attention, ...values: number[]): void {
+    this.problem.runtime.allocator.int32.set(values, this.#params / 4 + field);
+  }
+
+  #run(tasks: number, share: number): void {
+    const { runtime, batch, heads, queries, keys, headDim, valueDim } = this.problem;
+    const work = batch * heads * queries * keys * (headDim + valueDim) * share;
+    runtime.run(this.driver === 'flash' ? Kernel.flash : Kernel.scores, this.#params, tasks, work);
   }
 }
-
-function isModified({ scoreMod, probMod }: Problem): boolean {
-  return scoreMod !== undefined || probMod !== undefined;
-}
-
-function taskShape(driver: Driver, problem: Problem, plan: Plan | undefined): TaskShape {
-  const { batch, heads, queries, keys, source, headDim, valueDim } = problem;
-  const groupSize = heads / source.kvHeads;
-  let headsPerTask = plan && plan.heads > 1 ? 1 : Math.min(groupSize, Math.floor(Block.queries / queries));
-  while (headsPerTask > 1 && groupSize % headsPerTask !== 0) headsPerTask--;
-  headsPerTask = Math.max(headsPerTask, 1);
-  const tasks = ((batch * heads) / headsPerTask) * Math.ceil(queries / Block.queries);
-  if (driver === 'scores' || headsPerTask * queries > Block.lanes)
-    return { tasks, headsPerTask, splits: 1, splitKeys: keys, tileKeys: Block.keys };
-  // Few rows read each key once, as it comes from memory: K and V in turn, 6 KB of each, come fastest (95 % of the read
-  // bandwidth with one row, 70 % in tiles of 60 KB, measured).
-  const tileFloats = source.stored === Stored.float32 ? 1536 : 3072;
-  const tile = Math.round(tileFloats / Math.max(headDim, valueDim) / 4) * 4;
-  const tileKeys = Math.min(Math.max(tile, 4), Block.keys);
-  // How keys are split depends on the shape alone, so that the result is the same for any number of threads.
-  const wanted = Math.min(Math.ceil(LEAST_TASKS / tasks), Math.floor(keys / LEAST_SPLIT));
-  if (wanted < 2) return { tasks, headsPerTask, splits: 1, splitKeys: keys, tileKeys };
-  const splitKeys = Math.ceil(keys / wanted / tileKeys) * tileKeys;
-  const splits = Math.ceil(keys / splitKeys);
-  return { tasks: tasks * splits, headsPerTask, splits, splitKeys, tileKeys };
-}
-
-/** Tasks of whole heads, unsplit: the caller's functions are told one head. */
-function oneHead({ batch, heads, queries, keys }: Problem): TaskShape {
-  const tasks = batch * heads * Math.ceil(queries / Block.queries);
-  return { tasks, headsPerTask: 1, splits: 1, splitKeys: keys, tileKeys: Block.keys };
-}
-
-/** Few queries of few heads are split over the keys into so many tasks, of so many keys at least. */
-const LEAST_TASKS = 16;
-const LEAST_SPLIT = 512;
 
 /** Merges the parts of the keys, [rows][splits] of output and lse. */
 function combineSplits(

@@ -39,16 +39,31 @@ export function everyScore(change: PairMod): TileMod {
   };
 }
 
-/** Computes task after task on this thread, which alone can call the caller's functions. */
-export function runModified(problem: Problem, params: number, scratch: number, first: number, count: number): void {
+/**
+ * Computes task after task on this thread, which alone can call the caller's functions.
+ * @yields after each tile, how many pairs of a query and a key it has
+ */
+export function* modified(
+  problem: Problem,
+  params: number,
+  scratch: number,
+  tasks: number,
+): Generator<number, void, void> {
   // The last one first, as the kernels do.
-  for (let task = first + count - 1; task >= first; task--) {
+  for (let task = tasks - 1; task >= 0; task--) {
     // A masked NaN may have reached the result: then every weight is minded.
-    if (!attendModified(problem, params, scratch, task, false)) attendModified(problem, params, scratch, task, true);
+    if (!(yield* attendModified(problem, params, scratch, task, false)))
+      yield* attendModified(problem, params, scratch, task, true);
   }
 }
 
-function attendModified(problem: Problem, params: number, scratch: number, task: number, minding: boolean): boolean {
+function* attendModified(
+  problem: Problem,
+  params: number,
+  scratch: number,
+  task: number,
+  minding: boolean,
+): Generator<number, boolean, void> {
   const { runtime, heads, queries, scoreMod, probMod } = problem;
   const { kernels } = runtime;
   const blocks = Math.ceil(queries / Block.queries);
@@ -57,14 +72,14 @@ function attendModified(problem: Problem, params: number, scratch: number, task:
   const head = Math.floor(task / blocks);
   const place = { batch: Math.floor(head / heads), head: head % heads, first: (task % blocks) * Block.queries, rows };
   const modify = modifier(runtime, kernels.tileScores(scratch), place);
-  const masked = eachTile(runtime, params, scratch, task, groups, (group, run, key, keys) => {
+  const masked = yield* eachTile(runtime, params, scratch, task, rows, (group, run, key, keys) => {
     modify(scoreMod, group, key, keys);
     kernels.modSoftmax(params, scratch, group, run, key, keys, lanesOf(rows, group), false);
     if (!probMod) kernels.modAccumulate(params, scratch, group, key, keys, minding);
   });
   if (probMod) {
     for (let group = 0; group < groups; group++) kernels.modNormalize(params, scratch, group);
-    eachTile(runtime, params, scratch, task, groups, (group, run, key, keys) => {
+    yield* eachTile(runtime, params, scratch, task, rows, (group, run, key, keys) => {
       modify(scoreMod, group, key, keys);
       kernels.modSoftmax(params, scratch, group, run, key, keys, lanesOf(rows, group), true);
       modify(probMod, group, key, keys);
@@ -82,15 +97,16 @@ function lanesOf(rows: number, group: number): number {
 }
 
 /** Calls `attend` for every tile of a task's plan and group of rows that sees some of its keys; returns whether a key may be masked. */
-function eachTile(
+function* eachTile(
   runtime: Runtime,
   params: number,
   scratch: number,
   task: number,
-  groups: number,
+  rows: number,
   attend: (group: number, run: number, key: number, keys: number) => void,
-): boolean {
+): Generator<number, boolean, void> {
   const { kernels } = runtime;
+  const groups = Math.ceil(rows / Block.lanes);
   const word = (address: number) => runtime.allocator.int32[address / 4];
   const [runsAt, end] = planOf(word, params, task);
   let masked = word(params + 4 * Attention.bias) !== 0;
@@ -104,6 +120,7 @@ function eachTile(
         if (found > 0) attend(group, run, start + (found >> 8), found & 255);
       }
       start += tile;
+      yield rows * tile;
     }
   }
   return masked;

@@ -5,12 +5,10 @@ import type { Bias } from './bias.ts';
 import { stridesOf } from './options.ts';
 import type { Plan } from './plan.ts';
 import type { Problem } from './problem.ts';
+import type { TaskShape } from './tasks.ts';
 
 /** A kernel over score tiles: flash attention in log2 units (2^x is cheaper than e^x), or the scores themselves. */
 export type Driver = 'flash' | 'scores';
-
-/** What a task is: how many heads it has together, how many parts its keys are split in, keys in a tile. */
-export type TaskShape = { tasks: number; headsPerTask: number; splits: number; splitKeys: number; tileKeys: number };
 
 /** Where a call's parameters and tables lie, in bytes from the parameters' address. */
 export type Placement = Record<
@@ -120,6 +118,7 @@ export function writeParameters(
   put(Attention.tileKeys, shape.tileKeys);
   put(Attention.tall, tallMicroKernels ? 1 : 0);
   put(Attention.firstTask, 0);
+  put(Attention.parts, 0);
 
   for (let b = 0; b < batch; b++) int32[(params + place.offsets) / 4 + b] = problem.queryOffset(b);
   if (problem.alibiSlopes) float32.set(problem.alibiSlopes, (params + place.slopes) / 4);

@@ -16,6 +16,20 @@ export type Plan = {
   heads: number;
 };
 
+/** How many keys a block of queries looks at. */
+export function keysOf(
+  { starts, runs, blocks, batches, heads }: Plan,
+  batch: number,
+  head: number,
+  block: number,
+): number {
+  const at = ((batches > 1 ? batch * heads : 0) + (heads > 1 ? head : 0)) * blocks + block;
+  let keys = 0;
+  for (let r = starts[at] * Run.words; r < starts[at + 1] * Run.words; r += Run.words)
+    keys += runs[r + Run.end] - runs[r + Run.start];
+  return keys;
+}
+
 /** Plans kept of one mask, for calls of other sizes in turn. */
 const MOST_KEPT = 4;
 const kept = new WeakMap<AttentionMask, Map<string, Plan>>();

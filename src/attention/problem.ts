@@ -44,6 +44,11 @@ const LARGEST_OFFSET = 2 ** 30;
 /** Beyond it, c or 1/c is no normal float32 number. */
 const LEAST_SOFTCAP = 1e-30;
 
+/** Whether the caller's functions change scores or weights. */
+export function isModified({ scoreMod, probMod }: Problem): boolean {
+  return scoreMod !== undefined || probMod !== undefined;
+}
+
 export function outputShape({ batch, heads, queries, valueDim, layout }: Problem): number[] {
   return layout === 'bhsd' ? [batch, heads, queries, valueDim] : [batch, queries, heads, valueDim];
 }

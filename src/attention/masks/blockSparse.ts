@@ -1,4 +1,4 @@
-import { checkInteger, checkOptions, wrongKind, wrongValue } from '../../check.ts';
+import { checkInteger, checkOptions, isList, wrongKind, wrongValue } from '../../check.ts';
 import { unionOf } from '../intervals.ts';
 import { AttentionMask } from './attentionMask.ts';
 import { blockwise } from './positions.ts';
@@ -49,8 +49,6 @@ export function blockSparse(options: BlockSparseOptions): AttentionMask {
 
 /** Copies, so that a plan that was kept stays true. */
 function matricesOf(where: string, blocks: unknown): boolean[][][] {
-  const isList = (value: unknown): value is ArrayLike<unknown> =>
-    typeof value === 'object' && value !== null && typeof (value as ArrayLike<unknown>).length === 'number';
   const list = (value: unknown): unknown[] => {
     if (!isList(value)) throw wrongKind(where, 'blocks', 'a matrix of booleans', value);
     return Array.from(value);

@@ -1,4 +1,4 @@
-import { checkInteger, checkOptions, wrongKind, wrongValue } from '../../check.ts';
+import { checkInteger, checkOptions, isList, wrongKind, wrongValue } from '../../check.ts';
 import { type Intervals, interval, none, union, unionOf } from '../intervals.ts';
 import { AttentionMask } from './attentionMask.ts';
 import { everyNth } from './positions.ts';
@@ -68,8 +68,6 @@ function patternOf(where: string, options: LongformerOptions, globalRows: boolea
 
 /** One array for all batches, or one per batch. */
 export function globalTokensOf(where: string, given: unknown): number[][] {
-  const isList = (value: unknown): value is ArrayLike<unknown> =>
-    typeof value === 'object' && value !== null && typeof (value as ArrayLike<unknown>).length === 'number';
   if (!isList(given)) throw wrongKind(where, 'globalTokens', 'an array of positions', given);
   const nested = given.length > 0 && isList(given[0]);
   const lists = nested

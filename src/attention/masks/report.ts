@@ -67,7 +67,9 @@ export function reportOf(
 ): MaskReport {
   const { batch, heads, queries, keys } = context;
   const columns = Math.ceil(keys / TILE_KEYS);
-  const counts = new Counts(columns);
+  const dims = headDim + valueDim;
+  const costs = costsOf(dims / 2);
+  const counts = new Counts(columns, costs);
   const tiles = { full: 0, partial: 0 };
   for (let index = 0; index < plan.starts.length - 1; index++) {
     const rows = Math.min(queries - (index % plan.blocks) * Block.queries, Block.queries);
@@ -77,7 +79,6 @@ export function reportOf(
   // What is planned once stands for all batches or heads.
   const times = (batch / plan.batches) * (heads / plan.heads);
   const all = batch * heads * queries * keys;
-  const dims = headDim + valueDim;
   const full = tiles.full * times;
   const partial = tiles.partial * times;
   const computed = counts.computed * times;
@@ -92,7 +93,19 @@ export function reportOf(
     flops: 2 * computed * dims,
     bytes: 4 * dims * (counts.read * times + batch * heads * queries),
     planBytes: 4 * (plan.starts.length + plan.runs.length) + plan.data.length,
-    time: (counts.cost * times) / (batch * heads * queries * (keys + RUN_COST + GROUP_COST)),
+    time: (counts.cost * times) / (batch * heads * queries * (keys + costs.run + costs.group)),
+  };
+}
+
+type Costs = { run: number; group: number; key: number };
+
+/** In the time of a key: the constants were measured with 64 elements; what does not grow with the vectors weighs more where they are short. */
+function costsOf(dim: number): Costs {
+  const weight = Math.max(64 / dim, 1);
+  return {
+    run: (RUN_COST / 2) * (1 + weight),
+    group: GROUP_COST + 2 * (weight - 1),
+    key: 1 + (MASK_COST - 1) * weight,
   };
 }
 
@@ -105,8 +118,10 @@ class Counts {
   /** In pairs of a full run. */
   cost = 0;
   readonly #columns: Float64Array;
+  readonly #costs: Costs;
 
-  constructor(columns: number) {
+  constructor(columns: number, costs: Costs) {
+    this.#costs = costs;
     this.#columns = new Float64Array(columns);
   }
 
@@ -116,7 +131,7 @@ class Counts {
     if (kind === RunKind.full) {
       this.#see(start, end, rows);
       this.computed += rows * (end - start);
-      this.cost += rows * (end - start + RUN_COST);
+      this.cost += rows * (end - start + this.#costs.run);
       return;
     }
     const bounds = new Int32Array(data.buffer, data.byteOffset + at, 2 * Block.queries);
@@ -132,14 +147,14 @@ class Counts {
       }
       if (most === 0) continue;
       this.computed += count * (most - least);
-      this.cost += count * ((most - least) * MASK_COST + RUN_COST);
+      this.cost += count * ((most - least) * this.#costs.key + this.#costs.run);
     }
     if (kind === RunKind.bits) this.#seeBits(data, at + Block.boundsBytes, start, end);
   }
 
   /** Ends a block. */
   close(rows: number, keys: number, tiles: { full: number; partial: number }): void {
-    this.cost += rows * GROUP_COST;
+    this.cost += rows * this.#costs.group;
     for (let column = 0; column < this.#columns.length; column++) {
       const seen = this.#columns[column];
       if (seen === 0) continue;
