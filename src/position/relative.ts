@@ -31,9 +31,10 @@ export function relativePositionBias(table: Tensor, options: RelativeBiasOptions
   const { runtime } = table;
   checkTensor(where, 'table', table, runtime, { rank: 2 });
   checkOptions(where, options, biasOptions);
-  const { queries, keys, queryOffset = keys - queries, maxDistance = 128, bidirectional = true } = options;
+  const { queries, keys, maxDistance = 128, bidirectional = true } = options;
   checkInteger(where, 'queries', queries);
   checkInteger(where, 'keys', keys);
+  const { queryOffset = keys - queries } = options;
   checkInteger(where, 'queryOffset', queryOffset, -(2 ** 30));
   if (typeof bidirectional !== 'boolean') throw wrongKind(where, 'bidirectional', 'true or false', bidirectional);
   const [buckets, heads] = table.shape;
