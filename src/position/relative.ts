@@ -48,6 +48,7 @@ export function relativePositionBias(table: Tensor, options: RelativeBiasOptions
   checkInteger(where, 'maxDistance', maxDistance, Math.floor(own / 2) + 1);
   return runtime.allOrNothing((make) => {
     const bias = make([1, heads, queries, keys]);
+    if (bias.size === 0) return bias;
     const [from, to] = [table.data, bias.data];
     // Rows are stretches of one line of distances, from the last query's first key on.
     const least = -(queryOffset + queries - 1);

@@ -124,6 +124,8 @@ export class RotaryEmbedding {
     if (role !== undefined || this.#xpos) checkOneOf(where, 'role', role, ['query', 'key']);
     const axes = this.#axes;
     const { positions = Array.from({ length: axes.count * length }, (_, at) => offset + (at % length)) } = options;
+    if (typeof positions !== 'object' || positions === null)
+      throw wrongKind(where, 'positions', 'an array of positions', positions);
     const shared = positions.length === axes.count * length;
     if (!shared && positions.length !== axes.count * batch * length) {
       const needed = `${axes.count * length} or ${axes.count * batch * length} are needed`;

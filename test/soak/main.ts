@@ -21,7 +21,7 @@ if (![calls, seed, pools].every(Number.isSafeInteger))
   throw new Error('soak: --calls, --seed and --pools are integers');
 
 console.log(`${calls} calls, seed ${seed}`);
-const tester = new Tester(await Promise.all(kinds.map(runtimeFor)));
+const tester = new Tester(await Promise.all(kinds.map((kind) => runtimeFor(kind))));
 const samples: Sample[] = [measure(tester.runtimes, 0)];
 const part = Math.max(Math.floor(calls / 10), 1);
 let done = 0;
@@ -36,6 +36,8 @@ await fc.assert(
   { numRuns: calls, seed },
 );
 console.log(table([...tester.counts].sort().map(([name, counts]) => ({ call: name, ...counts }))));
+const { milliseconds, call } = tester.slowest;
+console.log(`the slowest call took ${milliseconds.toFixed(0)} ms: ${call}`);
 console.log(table(samples.map(({ milliseconds: _, ...sample }) => sample)));
 expectFlat(samples);
 for (const runtime of tester.runtimes) runtime.dispose();

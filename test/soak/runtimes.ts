@@ -2,11 +2,11 @@ import { createRuntime, type Runtime } from 'wasm-attention';
 import { runtimeOf, type TestBuild, testBuilds } from '../support.ts';
 
 /** Sizes that no memory has are refused as long as there is a limit. */
-const memory = { maximumBytes: 64 << 20 };
+export const MOST_BYTES = 64 << 20;
 
 /** Two threads that share even the smallest job. */
-async function twoThreads(): Promise<Runtime> {
-  const runtime = await createRuntime({ threads: 2, memory });
+async function twoThreads(maximumBytes: number): Promise<Runtime> {
+  const runtime = await createRuntime({ threads: 2, memory: { maximumBytes } });
   const { pool } = runtime;
   pool.threadsFor = (tasks) => (tasks > 1 ? 1 + pool.workers.length : 1);
   return runtime;
@@ -14,5 +14,5 @@ async function twoThreads(): Promise<Runtime> {
 
 export const kinds: readonly (TestBuild | 'two threads')[] = [...testBuilds, 'two threads'];
 
-export const runtimeFor = async (kind: (typeof kinds)[number]): Promise<Runtime> =>
-  kind === 'two threads' ? twoThreads() : runtimeOf(kind, { memory });
+export const runtimeFor = async (kind: (typeof kinds)[number], maximumBytes = MOST_BYTES): Promise<Runtime> =>
+  kind === 'two threads' ? twoThreads(maximumBytes) : runtimeOf(kind, { memory: { maximumBytes } });

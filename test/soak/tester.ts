@@ -16,6 +16,8 @@ type Subject = { runtime: Runtime; checkGuards: () => void; others: Others; stil
 /** Calls functions of the package at random, on runtimes whose memory it guards. */
 export class Tester {
   readonly counts = new Map<string, Counts>();
+  /** The call that took longest. */
+  slowest = { milliseconds: 0, call: '' };
   readonly #subjects: Subject[];
 
   constructor(runtimes: readonly Runtime[]) {
@@ -42,12 +44,15 @@ export class Tester {
     const used = subject.runtime.memory.usedBytes;
     const trial = operations[name](inputs, pick);
     let args = trial.args;
+    const began = performance.now();
     try {
       if (hostile) args = corrupted(args, inputs, pick, subject.others);
       const outcome = await attempt(subject, inputs, trial, args, hostile);
       const counts = this.counts.get(name) ?? { valid: 0, refused: 0, accepted: 0 };
       counts[hostile ? outcome : 'valid']++;
       this.counts.set(name, counts);
+      const milliseconds = performance.now() - began;
+      if (milliseconds > this.slowest.milliseconds) this.slowest = { milliseconds, call: `${name} ${shown(args)}` };
     } catch (cause) {
       const { build, threads } = subject.runtime;
       const problem = cause instanceof Error ? cause.message : String(cause);
