@@ -21,11 +21,17 @@ function describe(value: unknown): string {
   return String(value);
 }
 
+/** Of anything: a template throws for a symbol, and for an object without a prototype. */
+export function text(value: unknown): string {
+  if (Array.isArray(value)) return value.map(text).join(',');
+  return typeof value === 'object' && value !== null ? describe(value) : String(value);
+}
+
 export function checkShape(where: string, shape: unknown): asserts shape is readonly number[] {
   if (!Array.isArray(shape)) throw wrongKind(where, 'shape', 'an array of sizes', shape);
   for (const size of shape) {
     if (!Number.isSafeInteger(size) || size < 0)
-      throw wrongValue(where, 'shape', `has size ${size}, not an integer ≥ 0`);
+      throw wrongValue(where, 'shape', `has size ${text(size)}, not an integer ≥ 0`);
   }
   if (!Number.isSafeInteger(sizeOf(shape)))
     throw wrongValue(where, 'shape', `[${shape}] has more elements than a number can count`);
@@ -44,12 +50,20 @@ export function checkDType(where: string, dtype: unknown): asserts dtype is DTyp
 
 export function checkInteger(where: string, name: string, value: unknown, least = 0): asserts value is number {
   if (!Number.isSafeInteger(value) || (value as number) < least) {
-    throw wrongValue(where, name, `is ${value}, not an integer ≥ ${least}`);
+    throw wrongValue(where, name, `is ${text(value)}, not an integer ≥ ${least}`);
   }
 }
 
 export function checkFlag(where: string, name: string, value: unknown): asserts value is boolean {
   if (typeof value !== 'boolean') throw wrongKind(where, name, 'true or false', value);
+}
+
+/** Heads of a list that is made for them: far more than any model has. */
+const MOST_HEADS = 65536;
+
+export function checkHeads(where: string, heads: unknown): asserts heads is number {
+  checkInteger(where, 'heads', heads, 1);
+  if (heads > MOST_HEADS) throw wrongValue(where, 'heads', `is ${heads}, but at most ${MOST_HEADS} are possible`);
 }
 
 export function checkFinite(where: string, name: string, value: unknown): asserts value is number {
@@ -120,7 +134,8 @@ export function checkSameShape(
   shape: readonly number[],
   expected: readonly number[],
 ): void {
+  if (!Array.isArray(shape)) throw wrongKind(where, `${name}.shape`, 'an array of sizes', shape);
   if (shape.length !== expected.length || shape.some((size, i) => size !== expected[i])) {
-    throw wrongValue(where, name, `has shape [${shape}], but [${expected}] is needed`);
+    throw wrongValue(where, name, `has shape [${text(shape)}], but [${expected}] is needed`);
   }
 }

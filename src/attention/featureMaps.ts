@@ -1,5 +1,14 @@
 import { FeatureMap as Kind } from '../../assembly/params.ts';
-import { checkFlag, checkInteger, checkOneOf, checkOptions, checkPositive, wrongKind, wrongValue } from '../check.ts';
+import {
+  checkFlag,
+  checkHeads,
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  checkPositive,
+  wrongKind,
+  wrongValue,
+} from '../check.ts';
 import {
   type FavorFeatures,
   type FavorOptions,
@@ -45,10 +54,10 @@ export function favorFeatures(options: FavorOptions): FavorFeatures {
  * Source: Sun et al. 2023 (RetNet), eq. 8.
  *
  * @returns [heads]
- * @throws RangeError when `heads` is no integer ≥ 1
+ * @throws RangeError when `heads` is no integer from 1 to 65536
  */
 export function retentionDecay(heads: number): Float64Array {
-  checkInteger('retentionDecay', 'heads', heads, 1);
+  checkHeads('retentionDecay', heads);
   return retention(heads);
 }
 

@@ -71,7 +71,7 @@ function* attendModified(
   const groups = Math.ceil(rows / Block.lanes);
   const head = Math.floor(task / blocks);
   const place = { batch: Math.floor(head / heads), head: head % heads, first: (task % blocks) * Block.queries, rows };
-  const modify = modifier(runtime, kernels.tileScores(scratch), place);
+  const modify = modifier(runtime, kernels.tileScores(scratch) >>> 0, place);
   const masked = yield* eachTile(runtime, params, scratch, task, rows, (group, run, key, keys) => {
     modify(scoreMod, group, key, keys);
     kernels.modSoftmax(params, scratch, group, run, key, keys, lanesOf(rows, group), false);
@@ -136,8 +136,9 @@ function planOf(word: (address: number) => number, params: number, task: number)
     Math.floor(head / heads) * field(Attention.planBatch) +
     (head % heads) * field(Attention.planHead) +
     (task % blocks) * field(Attention.planBlock);
-  const starts = field(Attention.planStarts) + 4 * plan;
-  const at = (run: number) => field(Attention.planRuns) + run * Run.words * 4;
+  // Addresses are unsigned.
+  const starts = (field(Attention.planStarts) >>> 0) + 4 * plan;
+  const at = (run: number) => (field(Attention.planRuns) >>> 0) + run * Run.words * 4;
   return [at(word(starts)), at(word(starts + 4))];
 }
 

@@ -6,6 +6,7 @@ import {
   checkOptions,
   checkSameShape,
   checkTensor,
+  text,
   wrongKind,
   wrongValue,
 } from '../check.ts';
@@ -217,7 +218,7 @@ function offsetOf(
 
 function checkOffset(where: string, name: string, value: number): void {
   if (!Number.isInteger(value) || Math.abs(value) > LARGEST_OFFSET)
-    throw wrongValue(where, name, `is ${value}, not an integer from −2³⁰ to 2³⁰`);
+    throw wrongValue(where, name, `is ${text(value)}, not an integer from −2³⁰ to 2³⁰`);
 }
 
 /** The conjunction of every option that hides keys; undefined if none does. */

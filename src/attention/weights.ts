@@ -13,18 +13,17 @@ export type WeightsStage = 'scores' | 'softcap' | 'masked' | 'weights';
  *
  * @param query [batch, heads, queries, headDim], in the order of `options.layout`
  * @param key [batch, kvHeads, keys, headDim]
- * @param options as for `scaledDotProductAttention`, without `output`, `valueDim`, `scoreMod` and `probMod`; `stage` defaults to `'weights'`
+ * @param given options as for `scaledDotProductAttention`, without `output`, `valueDim`, `scoreMod` and `probMod`; `stage` defaults to `'weights'`
  * @returns float32 [batch, heads, queries, keys]; rows sum to 1 (less with a sink), a row that sees no key is 0
  * @throws as `scaledDotProductAttention`
  */
 export function attentionWeights(
   query: Tensor,
   key: Tensor,
-  {
-    stage = 'weights',
-    ...options
-  }: Omit<AttentionOptions, 'output' | 'valueDim' | 'scoreMod' | 'probMod'> & { stage?: WeightsStage } = {},
+  given: Omit<AttentionOptions, 'output' | 'valueDim' | 'scoreMod' | 'probMod'> & { stage?: WeightsStage } = {},
 ): Tensor {
+  if (typeof given !== 'object' || given === null) throw wrongKind('attentionWeights', 'options', 'an object', given);
+  const { stage = 'weights', ...options } = given;
   for (const name of ['output', 'valueDim', 'scoreMod', 'probMod'])
     if (name in options) throw new TypeError(`attentionWeights: "${name}" is not an option of attentionWeights`);
   checkOneOf('attentionWeights', 'stage', stage, ['scores', 'softcap', 'masked', 'weights']);

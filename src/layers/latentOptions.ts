@@ -1,6 +1,6 @@
 import { KVCache } from '../attention/cache.ts';
 import type { KVCacheOptions } from '../attention/cacheOptions.ts';
-import { wrongKind, wrongValue } from '../check.ts';
+import { text, wrongKind, wrongValue } from '../check.ts';
 import type { RotaryEmbeddingOptions } from '../position/rope.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { linearShapes, type Shapes } from './layer.ts';
@@ -84,7 +84,7 @@ export function positionsOf(
 ): number[] {
   const offsets = typeof offset === 'number' ? Array<number>(batch).fill(offset) : Array.from(offset ?? []);
   if (offsets.length !== batch || !offsets.every(Number.isSafeInteger))
-    throw wrongValue(where, 'offset', `must be an integer or one per batch (${batch}), but it is ${offset}`);
+    throw wrongValue(where, 'offset', `must be an integer or one per batch (${batch}), but it is ${text(offset)}`);
   return offsets.flatMap((first) => Array.from({ length }, (_, i) => first + i));
 }
 

@@ -4,6 +4,7 @@ import { attentionWeights, type WeightsStage } from '../attention/weights.ts';
 import { wrongValue } from '../check.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import {
+  checkCall,
   checkOnnx,
   fromFloat32,
   type OnnxDType,
@@ -56,6 +57,7 @@ export type AttentionAttributes = {
  */
 export function Attention(runtime: Runtime, inputs: AttentionInputs, attributes: AttentionAttributes = {}) {
   const where = 'onnx.Attention';
+  checkCall(where, inputs, attributes);
   const { Q, K, V, attn_mask, past_key, past_value, nonpad_kv_seqlen } = inputs;
   for (const [name, tensor] of Object.entries({ Q, K, V, past_key, past_value })) {
     if (tensor || 'QKV'.includes(name)) checkOnnx(where, name, tensor as OnnxTensor, floats);

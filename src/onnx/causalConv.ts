@@ -1,7 +1,7 @@
 import { CausalConv, Kernel } from '../../assembly/params.ts';
 import { checkOneOf, checkSameShape, wrongValue } from '../check.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import { checkOnnx, fromFloat32, type OnnxDType, type OnnxTensor, toFloat32 } from './tensor.ts';
+import { checkCall, checkOnnx, fromFloat32, type OnnxDType, type OnnxTensor, toFloat32 } from './tensor.ts';
 
 const floats: OnnxDType[] = ['float32', 'float16', 'bfloat16'];
 
@@ -21,6 +21,7 @@ export function CausalConvWithState(
   attributes: { activation?: string } = {},
 ): { output: OnnxTensor; present_state: OnnxTensor } {
   const where = 'onnx.CausalConvWithState';
+  checkCall(where, inputs, attributes);
   const { input, weight, bias, past_state } = inputs;
   const { activation = 'none' } = attributes;
   checkOneOf(where, 'activation', activation, ['none', 'silu', 'swish']);

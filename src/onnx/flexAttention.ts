@@ -3,7 +3,7 @@ import { scaledDotProductAttention } from '../attention/scaledDotProduct.ts';
 import { checkOptions, wrongValue } from '../check.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { elementOf, type OnnxGraph } from './graph.ts';
-import { checkOnnx, fromFloat32, type OnnxDType, type OnnxTensor, toFloat32 } from './tensor.ts';
+import { checkCall, checkOnnx, fromFloat32, type OnnxDType, type OnnxTensor, toFloat32 } from './tensor.ts';
 
 const floats: OnnxDType[] = ['float32', 'float64', 'float16', 'bfloat16'];
 const known = new Set(['scale', 'score_mod', 'prob_mod', 'softmax_precision']);
@@ -41,6 +41,7 @@ export function FlexAttention(
   attributes: FlexAttentionAttributes = {},
 ): { Y: OnnxTensor } {
   const where = 'onnx.FlexAttention';
+  checkCall(where, inputs, attributes);
   const { Q, K, V } = inputs;
   for (const [name, tensor] of Object.entries({ Q, K, V })) {
     checkOnnx(where, name, tensor, floats);

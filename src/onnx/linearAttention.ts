@@ -3,7 +3,7 @@ import type { LinearAttentionOptions } from '../attention/linearOptions.ts';
 import { checkInteger, checkOneOf, wrongValue } from '../check.ts';
 import type { UpdateRule } from '../reference/linearAttention.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import { checkOnnx, fromFloat32, type OnnxDType, type OnnxTensor, toFloat32 } from './tensor.ts';
+import { checkCall, checkOnnx, fromFloat32, type OnnxDType, type OnnxTensor, toFloat32 } from './tensor.ts';
 
 const floats: OnnxDType[] = ['float32', 'float16', 'bfloat16'];
 const rules: Record<string, UpdateRule> = {
@@ -51,6 +51,7 @@ export function LinearAttention(
   attributes: LinearAttentionAttributes,
 ): { output: OnnxTensor; present_state: OnnxTensor } {
   const where = 'onnx.LinearAttention';
+  checkCall(where, inputs, attributes);
   const { query, key, value, past_state, decay, beta } = inputs;
   const { q_num_heads, kv_num_heads, update_rule = 'gated_delta', scale } = attributes;
   checkOneOf(where, 'update_rule', update_rule, Object.keys(rules));

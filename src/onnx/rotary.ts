@@ -2,6 +2,7 @@ import { wrongValue } from '../check.ts';
 import { applyRotaryTables } from '../position/rotaryTables.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import {
+  checkCall,
   checkOnnx,
   fromFloat32,
   type OnnxDType,
@@ -26,6 +27,7 @@ export function RotaryEmbedding(
   attributes: { interleaved?: number; num_heads?: number; rotary_embedding_dim?: number } = {},
 ): { Y: OnnxTensor } {
   const where = 'onnx.RotaryEmbedding';
+  checkCall(where, inputs, attributes);
   const { X, cos_cache, sin_cache, position_ids } = inputs;
   for (const [name, tensor] of Object.entries({ X, cos_cache, sin_cache })) checkOnnx(where, name, tensor, floats);
   if (position_ids) checkOnnx(where, 'position_ids', position_ids, ['int64']);

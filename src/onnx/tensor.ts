@@ -21,11 +21,18 @@ const arrays = {
   int64: BigInt64Array,
 };
 
+/** Inputs and attributes are objects. */
+export function checkCall(where: string, inputs: unknown, attributes: unknown): void {
+  for (const [name, value] of Object.entries({ inputs, attributes }))
+    if (typeof value !== 'object' || value === null) throw wrongKind(where, name, 'an object', value);
+}
+
 export function checkOnnx(where: string, name: string, tensor: OnnxTensor, dtypes: readonly OnnxDType[]): void {
   if (!tensor || !dtypes.includes(tensor.dtype))
     throw wrongKind(where, name, `an OnnxTensor of ${dtypes.join(', ')}`, tensor?.dtype);
   if (!(tensor.data instanceof arrays[tensor.dtype]))
     throw wrongKind(where, name, `a ${arrays[tensor.dtype].name}`, tensor.data);
+  if (!Array.isArray(tensor.shape)) throw wrongKind(where, name, 'an OnnxTensor with an array of sizes', tensor.shape);
   for (const size of tensor.shape) checkInteger(where, name, size);
   const size = tensor.shape.reduce((product, n) => product * n, 1);
   if (tensor.data.length !== size)

@@ -1,4 +1,4 @@
-import { checkInteger } from '../check.ts';
+import { checkHeads } from '../check.ts';
 import { alibiSlopes as slopes } from '../reference/alibi.ts';
 
 /**
@@ -7,6 +7,6 @@ import { alibiSlopes as slopes } from '../reference/alibi.ts';
  * @returns [heads]
  */
 export function alibiSlopes(heads: number): Float32Array {
-  checkInteger('alibiSlopes', 'heads', heads, 1);
+  checkHeads('alibiSlopes', heads);
   return Float32Array.from(slopes(heads));
 }

@@ -1,5 +1,5 @@
 import { overlap } from '../attention/options.ts';
-import { checkInteger, checkOptions, checkSameShape, checkTensor, wrongKind, wrongValue } from '../check.ts';
+import { checkInteger, checkOptions, checkSameShape, checkTensor, text, wrongKind, wrongValue } from '../check.ts';
 import { Tensor } from '../tensor.ts';
 
 export type LearnedPositionOptions = {
@@ -51,7 +51,7 @@ export function addPositions(input: Tensor, table: Tensor, options: LearnedPosit
       throw wrongValue(
         where,
         positions ? `positions[${index}]` : 'offset',
-        `gives ${row}, not a row of the table (${rows})`,
+        `gives ${text(row)}, not a row of the table (${rows})`,
       );
     return row;
   });

@@ -31,9 +31,10 @@ export function relativePositionBias(table: Tensor, options: RelativeBiasOptions
   const { runtime } = table;
   checkTensor(where, 'table', table, runtime, { rank: 2 });
   checkOptions(where, options, biasOptions);
-  const { queries, keys, queryOffset = keys - queries, maxDistance = 128, bidirectional = true } = options;
+  const { queries, keys, maxDistance = 128, bidirectional = true } = options;
   checkInteger(where, 'queries', queries);
   checkInteger(where, 'keys', keys);
+  const { queryOffset = keys - queries } = options;
   checkInteger(where, 'queryOffset', queryOffset, -(2 ** 30));
   checkFlag(where, 'bidirectional', bidirectional);
   const [buckets, heads] = table.shape;
@@ -47,6 +48,7 @@ export function relativePositionBias(table: Tensor, options: RelativeBiasOptions
   checkInteger(where, 'maxDistance', maxDistance, Math.floor(own / 2) + 1);
   return runtime.allOrNothing((make) => {
     const bias = make([1, heads, queries, keys]);
+    if (bias.size === 0) return bias;
     const [from, to] = [table.data, bias.data];
     // Rows are stretches of one line of distances, from the last query's first key on.
     const least = -(queryOffset + queries - 1);

@@ -1,6 +1,15 @@
 import { Rope } from '../../assembly/params.ts';
 import { type Layout, overlap, stridesOf } from '../attention/options.ts';
-import { checkFinite, checkOneOf, checkOptions, checkSameShape, checkTensor, wrongKind, wrongValue } from '../check.ts';
+import {
+  checkFinite,
+  checkOneOf,
+  checkOptions,
+  checkSameShape,
+  checkTensor,
+  text,
+  wrongKind,
+  wrongValue,
+} from '../check.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { Tensor } from '../tensor.ts';
 
@@ -23,9 +32,11 @@ const tableOptions = new Set(['positions', 'layout', 'output', 'style']);
  *
  * @param tables cos and sin, float32 [rows, rotaryDim/2]
  */
-export function applyRotaryTables(input: Tensor, { cos, sin }: RotaryTables, options: RotaryTableOptions = {}): Tensor {
+export function applyRotaryTables(input: Tensor, tables: RotaryTables, options: RotaryTableOptions = {}): Tensor {
   const where = 'applyRotaryTables';
   if (!(input instanceof Tensor)) throw wrongKind(where, 'input', 'a Tensor', input);
+  if (typeof tables !== 'object' || tables === null) throw wrongKind(where, 'tables', '{ cos, sin }', tables);
+  const { cos, sin } = tables;
   checkOptions(where, options, tableOptions);
   const { layout = 'bhsd', output = input, style = 'half', positions } = options;
   const { runtime } = input;
@@ -44,7 +55,7 @@ export function applyRotaryTables(input: Tensor, { cos, sin }: RotaryTables, opt
   for (let at = 0; at < batch * length; at++) {
     const row = rows(Math.floor(at / length), at % length);
     if (!Number.isInteger(row) || row < 0 || row >= count)
-      throw wrongValue(where, `positions[${at}]`, `is ${row}, not a row of the tables (${count})`);
+      throw wrongValue(where, `positions[${at}]`, `is ${text(row)}, not a row of the tables (${count})`);
   }
   rotate(runtime, input, output, { cos: cos.address, sin: sin.address, rows, layout, rotaryDim: 2 * pairs, style });
   return output;
@@ -77,10 +88,12 @@ export function checkPositions(
   batch: number,
   length: number,
 ): boolean {
-  const shared = positions?.length === axes * length;
-  if (!shared && positions?.length !== axes * batch * length) {
+  if (typeof positions !== 'object' || positions === null)
+    throw wrongKind(where, 'positions', 'an array of positions', positions);
+  const shared = positions.length === axes * length;
+  if (!shared && positions.length !== axes * batch * length) {
     const needed = `${axes * length} or ${axes * batch * length} are needed`;
-    throw wrongValue(where, 'positions', `has ${positions?.length} entries, but ${needed}`);
+    throw wrongValue(where, 'positions', `has ${positions.length} entries, but ${needed}`);
   }
   for (let i = 0; i < positions.length; i++) checkFinite(where, `positions[${i}]`, positions[i]);
   return shared;

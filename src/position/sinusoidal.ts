@@ -31,6 +31,7 @@ export function sinusoidalEncoding(
   const { math } = runtime;
   return runtime.allOrNothing((make) => {
     const table = make([length, dim]);
+    if (length === 0) return table;
     const positions = Float64Array.from({ length }, (_, i) => offset + i);
     const frequencies = Float64Array.from({ length: half }, (_, k) =>
       concatenated ? math.exp((-k * math.log(base)) / Math.max(half - 1, 1)) : math.pow(base, (-2 * k) / dim),

@@ -1,4 +1,4 @@
-import { checkInteger, checkOneOf, checkOptions, wrongKind, wrongValue } from '../check.ts';
+import { checkInteger, checkOneOf, checkOptions, text, wrongKind, wrongValue } from '../check.ts';
 import { Allocator } from './allocator.ts';
 import { type Build, type Builds, compileBuild, compileBytes } from './builds.ts';
 import { bytesOf, fetchModule, instantiate, isModule, type ModuleSource } from './load.ts';
@@ -123,7 +123,7 @@ function checkRuntimeOptions(options: RuntimeOptions): void {
   const { maximumBytes = LIMIT, initialBytes = Math.min(1 << 20, maximumBytes) } = memory;
   for (const [name, bytes] of Object.entries({ maximumBytes, initialBytes })) {
     if (!Number.isSafeInteger(bytes) || bytes < PAGE || bytes > LIMIT)
-      throw wrongValue(where, `memory.${name}`, `is ${bytes}, not an integer from ${PAGE} to ${LIMIT}`);
+      throw wrongValue(where, `memory.${name}`, `is ${text(bytes)}, not an integer from ${PAGE} to ${LIMIT}`);
   }
   if (initialBytes > maximumBytes)
     throw wrongValue(where, 'memory.initialBytes', `is ${initialBytes}, more than maximumBytes ${maximumBytes}`);

@@ -1,5 +1,5 @@
 import { Block, Run, RunKind } from '../../../assembly/params.ts';
-import { checkInteger, checkOptions, wrongValue } from '../../check.ts';
+import { checkInteger, checkOptions, text, wrongValue } from '../../check.ts';
 import type { Plan } from '../plan.ts';
 import type { AttentionMask, MaskContext } from './attentionMask.ts';
 import { GROUP_COST, MASK_COST, RUN_COST } from './runs.ts';
@@ -54,7 +54,7 @@ export function sizesFor(where: string, mask: AttentionMask, sizes: MaskSizes): 
   for (const [name, size] of Object.entries({ batch, heads, queries, keys, headDim, valueDim }))
     checkInteger(where, name, size, 1);
   const offset = queryOffset ?? keys - queries;
-  if (!Number.isSafeInteger(offset)) throw wrongValue(where, 'queryOffset', `is ${offset}, not an integer`);
+  if (!Number.isSafeInteger(offset)) throw wrongValue(where, 'queryOffset', `is ${text(offset)}, not an integer`);
   const context = { batch, heads, queries, keys, queryOffset: () => offset };
   mask.check(where, context);
   return context;
