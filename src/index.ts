@@ -24,7 +24,7 @@ export { DifferentialAttention, type DifferentialAttentionOptions } from './laye
 export { GatedAttention, type GatedAttentionOptions, type GatedForwardOptions } from './layers/gated.ts';
 export { MultiHeadLatentAttention } from './layers/latent.ts';
 export type { LatentAttendOptions, LatentAttentionOptions } from './layers/latentOptions.ts';
-export type { Layer, LoadOptions, StateDict, StateEntry } from './layers/layer.ts';
+export type { Layer, LoadOptions, Shapes, StateDict, StateEntry } from './layers/layer.ts';
 export { linear } from './layers/linear.ts';
 export {
   LongformerAttention,

@@ -6,6 +6,7 @@ import type { AttentionOptions } from './options.ts';
 import { outputShape, problem } from './problem.ts';
 import { type Rest, splitRest } from './scaledDotProduct.ts';
 
+/** `AttentionOptions`, and how a long call is watched and ended. */
 export type AsyncAttentionOptions = AttentionOptions & {
   /** Told after every slice how many of the call's tasks are done; the last time `done` is `total`. */
   onProgress?: (done: number, total: number) => void;
@@ -33,6 +34,7 @@ export function scaledDotProductAttentionAsync(
   value: Tensor,
   options?: AsyncAttentionOptions,
 ): Promise<Tensor>;
+/** The same over the tokens of a `KVCache`. */
 export function scaledDotProductAttentionAsync(
   query: Tensor,
   cache: KVCache,

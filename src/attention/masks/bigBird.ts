@@ -3,6 +3,7 @@ import { interval, none, unionOf } from '../intervals.ts';
 import { AttentionMask } from './attentionMask.ts';
 import { blockwise } from './positions.ts';
 
+/** Blocks of `masks.bigBird`; defaults are those of the original. */
 export type BigBirdOptions = {
   /** Positions of a block; default 64. */
   blockSize?: number;
