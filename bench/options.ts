@@ -13,7 +13,9 @@ export const usage = `npm run bench -- [options]
   --peers NAMES    ${Object.keys(peers).join(',')} or none; default: all
   --threads N      also run with N threads; default 2
   --json FILE      default bench/results.json
-  --svg FILE       draws the chart`;
+  --svg FILE       draws the chart
+  --readme         writes the table of README.md and its chart, docs/bench.svg; of a whole run, on Node 22 or newer
+  --from FILE      measures nothing: chart and table are those of a JSON that a run wrote`;
 
 export type Options = {
   quick: boolean;
@@ -25,6 +27,9 @@ export type Options = {
   threads: number;
   json: string;
   svg: string | undefined;
+  readme: boolean;
+  /** Results of an earlier run, in place of a new one. */
+  from: string | undefined;
   budget: Budget;
   processes: number;
 };
@@ -61,7 +66,7 @@ function runnableBuilds(asked: string | undefined): Build[] {
 }
 
 export function readOptions(args: string[]): Options {
-  let values: ReturnType<typeof parse>['values'];
+  let values: Values;
   try {
     ({ values } = parse(args));
   } catch (error) {
@@ -81,6 +86,8 @@ export function readOptions(args: string[]): Options {
   const defaultPeers = quick ? quickPeers : Object.keys(peers);
   const named = values.peers === 'none' ? [] : (values.peers?.split(',') ?? defaultPeers);
   for (const name of named) if (!peers[name]) fail(`no peer is called "${name}"`);
+  const { readme = false, from } = values;
+  checkReadme(values);
   const threads = Number(values.threads ?? 2);
   if (!Number.isInteger(threads) || threads < 1) fail(`--threads is "${values.threads}", not a count`);
   return {
@@ -92,9 +99,22 @@ export function readOptions(args: string[]): Options {
     threads,
     json: values.json ? fromCaller(values.json) : 'results.json',
     svg: values.svg && fromCaller(values.svg),
+    readme,
+    from: from && fromCaller(from),
     budget: quick ? { seconds: 2.5, rounds: 15 } : { seconds: 10, rounds: 40 },
     processes: quick ? 3 : 7,
   };
+}
+
+type Values = ReturnType<typeof parse>['values'];
+
+/** Before minutes are spent on a run that cannot be published. */
+function checkReadme({ readme, from, svg, quick, only, build, peers }: Values): void {
+  if (from && !readme && !svg) fail('--from is for --svg or --readme');
+  if (!readme || from) return;
+  const part = Object.entries({ quick, only, build, peers }).find(([, value]) => value !== undefined);
+  if (part) fail(`--readme is of a whole run, without --${part[0]}`);
+  if (nodeMajor < 22) fail(`--readme is of the relaxed build: Node 22 or newer, not ${nodeMajor}`);
 }
 
 function parse(args: string[]) {
@@ -108,6 +128,8 @@ function parse(args: string[]) {
       threads: { type: 'string' },
       json: { type: 'string' },
       svg: { type: 'string' },
+      readme: { type: 'boolean' },
+      from: { type: 'string' },
       help: { type: 'boolean' },
     },
   });

@@ -51,13 +51,13 @@ export function best(suite: SuiteResult, shape: string, system: string, way?: st
 }
 
 /** `over`'s time divided by `under`'s: how many times as fast `under` is. */
-function timeRatio(over: Measurement | string, under: Measurement | string): Estimate | string {
+export function timeRatio(over: Measurement | string, under: Measurement | string): Estimate | string {
   if (typeof over === 'string') return over;
   if (typeof under === 'string') return under;
   return ratio(over.seconds, under.seconds);
 }
 
-function peakShare(suite: SuiteResult, shape: Shape, system: string, rate: 'fused' | 'mulAdd' | 'read'): Value {
+export function peakShare(suite: SuiteResult, shape: Shape, system: string, rate: 'fused' | 'mulAdd' | 'read'): Value {
   const measured = best(suite, shape.name, system);
   if (typeof measured === 'string') return measured;
   const peaks = suite.peaks.map((peak) => peak[rate]).filter((value) => value !== undefined);

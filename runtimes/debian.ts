@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { type ExecFileSyncOptions, execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import type { Place } from './place.ts';
 
@@ -13,9 +13,14 @@ export function installBrowsers(places: Place[]): void {
     console.error(`Browsers are missing; on Debian, as root: ${command}`);
     return;
   }
-  execFileSync('apt-get', ['update'], { stdio: ['ignore', 2, 2] });
-  execFileSync('sh', ['-c', command], {
+  const options: ExecFileSyncOptions = {
     stdio: ['ignore', 2, 2],
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-  });
+  };
+  try {
+    execFileSync('apt-get', ['update'], options);
+    execFileSync('sh', ['-c', command], options);
+  } catch {
+    console.error(`Browsers are missing and could not be installed: ${command}`);
+  }
 }

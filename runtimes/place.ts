@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { type AddressInfo, createServer } from 'node:net';
 import type { Result } from './suite.ts';
 
@@ -12,10 +12,31 @@ export type Place = {
   run(): Promise<Result>;
 };
 
-const TIMEOUT = 90_000;
+/** A machine that does much else besides is slow; what is well ends long before. */
+export const TIMEOUT = 180_000;
+
+export type Started = { child: ChildProcess; printed(): string; stop(): void };
+
+/** What was started never came so far as to run the suite: the one thing that is tried again. */
+export class NotStarted extends Error {}
+
+/** Runs it, and once more where a browser or a server did not start. A result is a result, and a failure one. */
+export async function startedTwice<T>(run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    if (!(error instanceof NotStarted)) throw error;
+    console.error(`once more: ${error.message.split('\n', 1)[0]}`);
+    return run();
+  }
+}
 
 /** Starts a process in a group of its own, so that its children end with it. */
-export function start(command: string, args: string[], options: { cwd?: string; env?: NodeJS.ProcessEnv } = {}) {
+export function start(
+  command: string,
+  args: string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): Started & { child: ChildProcessWithoutNullStreams } {
   const child = spawn(command, args, { detached: true, stdio: 'pipe', ...options });
   let printed = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (printed += text));
@@ -67,24 +88,34 @@ export async function printedResult(
   return JSON.parse(lines.at(-1)!) as Result;
 }
 
-/** Asks again and again until it answers with a result. */
-export async function fetched(url: string, process: { printed(): string }, timeout = TIMEOUT): Promise<Result> {
-  for (const began = Date.now(); Date.now() - began < timeout; ) {
+/** The result that a server answers with, which `open` starts on a port. */
+export const servedResult = (path: string, open: (port: number) => Started): Promise<Result> =>
+  startedTwice(async () => {
+    const port = await freePort();
+    const server = open(port);
     try {
-      const response = await fetch(url);
-      const text = await response.text();
-      if (!response.ok)
-        throw new Error(`${url} gave status ${response.status}: ${text.slice(0, 2000)}\n${process.printed()}`);
-      return JSON.parse(text) as Result;
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 200));
+      return await fetched(`http://localhost:${port}${path}`, server);
+    } finally {
+      server.stop();
     }
+  });
+
+/** Asks again and again until it answers. */
+async function fetched(url: string, { child, printed }: Started): Promise<Result> {
+  for (const began = Date.now(); Date.now() - began < TIMEOUT && child.exitCode === null; ) {
+    const response = await fetch(url).catch(() => undefined);
+    if (!response) {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      continue;
+    }
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${url} gave status ${response.status}: ${text.slice(0, 2000)}\n${printed()}`);
+    return JSON.parse(text) as Result;
   }
-  throw new Error(`${url} did not answer\n${process.printed()}`);
+  throw new NotStarted(`${url} did not answer\n${printed()}`);
 }
 
-export async function freePort(): Promise<number> {
+async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, resolve));
   const { port } = server.address() as AddressInfo;

@@ -2,6 +2,7 @@ import { createReadStream, existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname } from 'node:path';
+import { NotStarted, type Started, startedTwice, TIMEOUT } from './place.ts';
 import { project } from './project.ts';
 import type { Result } from './suite.ts';
 
@@ -21,7 +22,8 @@ const isolation = {
 export type Headers = Record<string, string>;
 type Posted = Partial<Result> & { error?: string };
 
-const expected = new Map<string, { headers: Headers; resolve(posted: Posted): void }>();
+/** A page that is to come: `asked` when a browser fetches it. */
+const expected = new Map<string, { headers: Headers; asked(): void; resolve(posted: Posted): void }>();
 let listening: Promise<string> | undefined;
 
 /** Files of the project, with the headers of the page that they belong to; a page posts its result to /result?id. */
@@ -36,6 +38,7 @@ function serve(): Promise<string> {
       response.end();
       return;
     }
+    page?.asked();
     const file = project + pathname;
     const found = existsSync(file) && extname(file) in types;
     const contentType = types[extname(file)] ?? 'text/plain';
@@ -50,25 +53,30 @@ function serve(): Promise<string> {
 
 let pages = 0;
 
-/** Opens a page of the project and waits for what it posts. `open` returns how to close it. */
-export async function resultOf(
-  path: string,
-  open: (url: string) => { stop(): void; printed(): string },
-  headers: Headers = isolation,
-): Promise<Result> {
+/** Opens a page of the project and waits for what it posts. `open` starts the browser. */
+export const resultOf = (path: string, open: (url: string) => Started, headers: Headers = isolation): Promise<Result> =>
+  startedTwice(() => resultOfOne(path, open, headers));
+
+async function resultOfOne(path: string, open: (url: string) => Started, headers: Headers): Promise<Result> {
   listening ??= serve();
   const search = `?${pages++}`;
   const url = `${await listening}/${path}${search}`;
+  let asked = false;
   let timer: NodeJS.Timeout | undefined;
   const posted = new Promise<Posted>((resolve) => {
-    expected.set(search, { headers, resolve });
-    timer = setTimeout(() => resolve({ error: 'nothing came from the page' }), 60_000);
+    expected.set(search, { headers, asked: () => (asked = true), resolve });
+    timer = setTimeout(() => resolve({ error: 'nothing came from the page' }), TIMEOUT);
   });
   const browser = open(url);
-  const { error, ...result } = await posted;
+  const ended = new Promise<Posted>((resolve) => {
+    for (const event of ['exit', 'error'])
+      browser.child.on(event, (reason) => resolve({ error: `the browser ended: ${reason}` }));
+  });
+  const { error, ...result } = await Promise.race([posted, ended]);
   clearTimeout(timer);
   browser.stop();
   expected.delete(search);
+  if (error && !asked) throw new NotStarted(`${path} was not opened: ${error}\n${browser.printed()}`);
   if (error) throw new Error(`${path}: ${error}\n${browser.printed()}`);
   return result as Result;
 }

@@ -130,7 +130,8 @@ async function runtimeOf(options: RuntimeOptions): Promise<Runtime> {
   } catch {
     const runtime = await createRuntime({ ...options, threads: 'auto' });
     // Its workers are refused in the background.
-    if (runtime.threads > 1) await new Promise((resolve) => setTimeout(resolve, 1000));
+    for (let tries = 0; runtime.threads > 1 && tries < 200; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 100));
     return runtime;
   }
 }

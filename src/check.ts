@@ -1,6 +1,7 @@
 import type { Runtime } from './runtime/runtime.ts';
 import type { Tensor } from './tensor.ts';
 
+/** Element types of tensors; `'boolean'` is a byte, 0 or 1. */
 export type DType = 'float32' | 'int32' | 'boolean';
 
 export const bytesPerElement: Record<DType, number> = { float32: 4, int32: 4, boolean: 1 };

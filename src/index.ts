@@ -30,7 +30,7 @@ export type {
   LatentCacheOptions,
   LatentForwardOptions,
 } from './layers/latentOptions.ts';
-export type { Layer, LoadOptions, StateDict, StateEntry } from './layers/layer.ts';
+export type { Layer, LoadOptions, Shapes, StateDict, StateEntry } from './layers/layer.ts';
 export { linear } from './layers/linear.ts';
 export {
   LongformerAttention,

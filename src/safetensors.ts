@@ -7,10 +7,18 @@ export type SafeTensor = {
   readonly dtype: string;
   readonly shape: readonly number[];
   /** In C order; F16 and BF16 as float32, F8 as its bytes. Where alignment allows it is a view on the file, else made when asked for. */
-  readonly data: Float32Array | Float64Array | IntegerArray | BigInt64Array | BigUint64Array;
+  readonly data:
+    | Float32Array
+    | Float64Array
+    | Int8Array
+    | Int16Array
+    | Int32Array
+    | Uint8Array
+    | Uint16Array
+    | Uint32Array
+    | BigInt64Array
+    | BigUint64Array;
 };
-
-type IntegerArray = Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array;
 
 const arrays = {
   F64: Float64Array,

@@ -21,16 +21,19 @@ export class Tensor<D extends DType = 'float32'> {
     readonly runtime: Runtime,
     readonly shape: readonly number[],
     readonly dtype: D,
+    /** In bytes, in linear memory. */
     readonly address: number,
     owner?: Tensor<D>,
   ) {
     this.#owner = owner;
   }
 
+  /** Whether its memory was freed, or its runtime disposed. */
   get disposed(): boolean {
     return this.owner.#disposed || this.runtime.disposed;
   }
 
+  /** Number of elements. */
   get size(): number {
     return sizeOf(this.shape);
   }

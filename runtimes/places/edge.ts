@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { EdgeRuntime } from 'edge-runtime';
 import { build, type Plugin } from 'esbuild';
-import { fetched, freePort, type Place, start } from '../place.ts';
+import { type Place, servedResult, start } from '../place.ts';
 import { folderOf, inProject, installed } from '../project.ts';
 import type { Result } from '../suite.ts';
 import { node } from './node.ts';
@@ -15,22 +15,11 @@ const workers: Place = {
       'worker.js': readFileSync(inProject('worker.js'), 'utf8'),
       'wrangler.json': JSON.stringify({ name: 'suite', main: 'worker.js', compatibility_date: '2026-01-01' }),
     });
-    const port = await freePort();
-    const args = [
-      installed('wrangler/bin/wrangler.js'),
-      'dev',
-      '--port',
-      String(port),
-      '--inspector-port',
-      String(await freePort()),
-    ];
     const env = { ...process.env, HOME: folder, CI: '1', WRANGLER_SEND_METRICS: 'false' };
-    const server = start(node(24), args, { cwd: folder, env });
-    try {
-      return await fetched(`http://localhost:${port}`, server);
-    } finally {
-      server.stop();
-    }
+    return servedResult('/', (port) => {
+      const args = [installed('wrangler/bin/wrangler.js'), 'dev', '--port', `${port}`, '--inspector-port', '0'];
+      return start(node(24), args, { cwd: folder, env });
+    });
   },
 };
 

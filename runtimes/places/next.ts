@@ -1,5 +1,5 @@
 import { mkdirSync } from 'node:fs';
-import { fetched, freePort, output, type Place, start } from '../place.ts';
+import { output, type Place, servedResult, start, TIMEOUT } from '../place.ts';
 import { folderOf, inProject, installed, root } from '../project.ts';
 import { node } from './node.ts';
 
@@ -28,7 +28,7 @@ async function buildOnce(bundler: string): Promise<string> {
   for (const name of ['app/nodejs', 'app/edge']) mkdirSync(`${folder}/${name}`, { recursive: true });
   folderOf(`next-${bundler}`, files);
   const env = { ...process.env, NEXT_TELEMETRY_DISABLED: '1' };
-  await output(node(24), [next, 'build', `--${bundler}`], { cwd: folder, env, timeout: 180_000 });
+  await output(node(24), [next, 'build', `--${bundler}`], { cwd: folder, env, timeout: 2 * TIMEOUT });
   return folder;
 }
 
@@ -39,13 +39,8 @@ const place = (bundler: 'turbopack' | 'webpack', runtime: 'nodejs' | 'edge'): Pl
   run: async () => {
     const building = built.get(bundler) ?? buildOnce(bundler);
     built.set(bundler, building);
-    const port = await freePort();
-    const server = start(node(24), [next, 'start', '--port', String(port)], { cwd: await building });
-    try {
-      return await fetched(`http://localhost:${port}/${runtime}`, server);
-    } finally {
-      server.stop();
-    }
+    const cwd = await building;
+    return servedResult(`/${runtime}`, (port) => start(node(24), [next, 'start', '--port', `${port}`], { cwd }));
   },
 });
 

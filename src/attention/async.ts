@@ -7,6 +7,7 @@ import { outputShape, problem } from './problem.ts';
 import { type Rest, splitRest } from './scaledDotProduct.ts';
 import { Slices } from './slices.ts';
 
+/** `AttentionOptions`, and how a long call is watched and ended. */
 export type AsyncAttentionOptions = AttentionOptions & {
   /** Told after every slice how many of the call's pairs of a query and a key are done; the last time `done` is `total`. */
   onProgress?: (done: number, total: number) => void;
@@ -38,6 +39,7 @@ export function scaledDotProductAttentionAsync(
   value: Tensor,
   options?: AsyncAttentionOptions,
 ): Promise<Tensor>;
+/** The same over the tokens of a `KVCache`. */
 export function scaledDotProductAttentionAsync(
   query: Tensor,
   cache: KVCache,

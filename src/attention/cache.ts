@@ -36,6 +36,7 @@ import { type KeyValues, sizesIn } from './keyValues.ts';
  * const output = scaledDotProductAttention(query, cache, { causal: true });
  */
 export class KVCache {
+  /** Sequences. */
   readonly batch: number;
   readonly kvHeads: number;
   readonly headDim: number;
@@ -44,8 +45,11 @@ export class KVCache {
   readonly dtype: CacheDType;
   /** The most tokens that a sequence can have in the cache. */
   readonly capacity: number;
+  /** First tokens that a ring keeps; 0 without `window`. */
   readonly sinks: number;
+  /** Last tokens that a ring keeps; undefined where nothing is overwritten. */
   readonly window: number | undefined;
+  /** What turns the keys as they are appended. */
   readonly rotary: RotaryEmbedding | undefined;
   readonly #store: CacheStore;
   #keyValues: KeyValues | undefined;
@@ -83,6 +87,7 @@ export class KVCache {
     return this.#store.sequences.positions;
   }
 
+  /** Whether its memory was freed, or its runtime disposed. */
   get disposed(): boolean {
     return this.#store.disposed;
   }
@@ -196,7 +201,7 @@ export class KVCache {
   /** `dispose`, once: for `using`. */
   declare [Symbol.dispose]: () => void;
 
-  /** What the kernels read. */
+  /** @internal What the kernels read. */
   keyValues(where: string, runtime: Runtime): KeyValues {
     if (this.runtime !== runtime) throw new Error(`${where}: the cache belongs to another runtime`);
     this.#checkLive(where);

@@ -5,12 +5,15 @@ import { type CacheDType, storedAs } from './cacheRows.ts';
 import { LARGEST_DIM } from './keyValues.ts';
 import type { Layout } from './options.ts';
 
+/** Sizes and storage of a `KVCache`; one of `maxLength` and `window` must be given. */
 export type KVCacheOptions = {
   /** Sequences; default 1. */
   batch?: number;
+  /** Heads of keys and values. */
   kvHeads: number;
+  /** Size of a key, from 1 to 65,536. */
   headDim: number;
-  /** Default headDim. */
+  /** Size of a value; default headDim. */
   valueDim?: number;
   /**
    * Values are the first valueDim columns of the keys, which are stored once (multi-head latent attention); `append` takes no value.
@@ -33,6 +36,7 @@ export type KVCacheOptions = {
   pages?: number;
 };
 
+/** What `KVCache.append` is told beside key and value. */
 export type AppendOptions = {
   /** Axes of key and value: `'bhsd'` (default) or `'bshd'`. */
   layout?: Layout;

@@ -5,6 +5,7 @@ import type { Tensor } from '../tensor.ts';
 import type { KeyValues } from './keyValues.ts';
 import { type Layout, stridesOf } from './options.ts';
 
+/** How a `KVCache` stores elements: 4 bytes, 2, or 1 with a float32 scale per token and head. */
 export type CacheDType = 'float32' | 'float16' | 'int8';
 
 export const storedAs: Readonly<Record<CacheDType, Stored>> = {
@@ -84,7 +85,7 @@ export type Write = {
   /** float32 [batch, heads, tokens, dim], in the order of `layout` */
   input: Tensor;
   layout: Layout;
-  /** [batch · tokens]: the row of each, −1: not stored */
+  /** `[batch · tokens]`: the row of each, −1: not stored */
   rows: Int32Array;
   /** Turns each token by its position, [batch · tokens]. */
   rotary?: RotaryEmbedding;

@@ -19,6 +19,7 @@ import { checkKeyLengths } from './masks/given.ts';
 import { type Layout, overlap } from './options.ts';
 import { checkSizes } from './problem.ts';
 
+/** What `linearAttention` and `linearAttentionState` compute. */
 export type LinearAttentionOptions = {
   /** How a token changes the state; see `linearAttention`. Default `'linear'`. */
   update?: UpdateRule;

@@ -1,23 +1,6 @@
-import { bigBird } from './masks/bigBird.ts';
-import { blockSparse } from './masks/blockSparse.ts';
-import { fromPredicate, keyLengths, tensor } from './masks/given.ts';
-import { longformer } from './masks/longformer.ts';
-import { causal, chunked, dilated, documents, prefixLM, slidingWindow } from './masks/positions.ts';
-
 export { AttentionMask, type MaskContext } from './masks/attentionMask.ts';
-
-/** Ready-made masks. */
-export const masks = {
-  causal,
-  slidingWindow,
-  dilated,
-  chunked,
-  prefixLM,
-  documents,
-  longformer,
-  bigBird,
-  blockSparse,
-  keyLengths,
-  tensor,
-  fromPredicate,
-};
+/**
+ * Ready-made masks.
+ * @throws TypeError and RangeError for arguments of a wrong kind or value; sizes that a mask does not fit are refused by the call that uses it
+ */
+export * as masks from './masks/index.ts';

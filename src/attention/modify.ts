@@ -5,9 +5,13 @@ import type { Problem } from './problem.ts';
 /** Which pairs a tile has: the score of query `query + i` with key `key + j` is `scores[8·j + i]`, `i < queries`, `j < keys`. */
 export type ScoreTile = {
   batch: number;
+  /** Query head. */
   head: number;
+  /** Index of the tile's first query. */
   query: number;
+  /** Index of the tile's first key. */
   key: number;
+  /** At most 8. */
   queries: number;
   keys: number;
 };

@@ -3,8 +3,13 @@ import type { AttentionMask } from './mask.ts';
 import type { Predicate } from './masks/given.ts';
 import type { TileMod } from './modify.ts';
 
+/** The order of the axes: `'bhsd'` [batch, heads, sequence, headDim] as in PyTorch, `'bshd'` [batch, sequence, heads, headDim] as in flash-attn. */
 export type Layout = 'bhsd' | 'bshd';
 
+/**
+ * How scores are made and which keys a query sees. `S = scale·QKᵀ` → softcap → bias and ALiBi → `scoreMod` → masks → softmax → `probMod`;
+ * a key is visible where all that is given here lets it be.
+ */
 export type AttentionOptions = {
   /** Factor of QKᵀ. Default `1/√headDim`. */
   scale?: number;
@@ -17,7 +22,7 @@ export type AttentionOptions = {
    * self-attention over right-padded sequences with `keyLengths`, give `causalAlignment: 'top-left'`.
    */
   queryOffset?: number | ArrayLike<number>;
-  /** [left, right]: key `j` is visible iff `p − left ≤ j ≤ p + right`, `p = queryOffset + i`. `Infinity` = unbounded. */
+  /** `[left, right]`: key `j` is visible iff `p − left ≤ j ≤ p + right`, `p = queryOffset + i`. `Infinity` = unbounded. */
   window?: readonly [number, number];
   /** Per batch: how many keys, from the first, are visible. */
   keyLengths?: ArrayLike<number>;
@@ -27,14 +32,14 @@ export type AttentionOptions = {
   bias?: Tensor;
   /** `c` of `c·tanh(S/c)`, from 1e-30 to 1e30. Default none. */
   softcap?: number;
-  /** [heads]: `−slope·|p − j|` is added. */
+  /** `[heads]`: `−slope·|p − j|` is added. */
   alibiSlopes?: ArrayLike<number>;
   /**
    * How many columns of the values are read, from the first, and how many the output has; default all. Values that lie in the keys
    * (multi-head latent attention) are the key tensor given twice.
    */
   valueDim?: number;
-  /** [heads]: a logit that joins the softmax's denominator, not scaled. */
+  /** `[heads]`: a logit that joins the softmax's denominator, not scaled. */
   sink?: ArrayLike<number>;
   /** FlexAttention's `mask_mod`: which pairs are visible; asked about each pair once, and the plan kept with the function. */
   maskMod?: Predicate;

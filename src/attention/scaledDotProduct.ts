@@ -17,7 +17,6 @@ import type { AttentionState } from './state.ts';
  * @param query float32 [batch, heads, queries, headDim], in the order of `options.layout`
  * @param key float32 [batch, kvHeads, keys, headDim]; heads is a multiple of kvHeads
  * @param value float32 [batch, kvHeads, keys, valueDim]
- * In place of key and value: a `KVCache`, whose last keys are those of the queries.
  * @returns [batch, heads, queries, valueDim] in the same order
  * @throws TypeError wrong kind or dtype; RangeError sizes that do not fit, numbers out of range, the memory limit;
  * Error a disposed tensor or one of another runtime. Nothing has been written then.
@@ -30,6 +29,7 @@ export function scaledDotProductAttention(
   value: Tensor,
   options?: AttentionOptions,
 ): Tensor;
+/** The same over the tokens of a `KVCache`, by default the last of them at the positions of the queries. */
 export function scaledDotProductAttention(query: Tensor, cache: KVCache, options?: AttentionOptions): Tensor;
 export function scaledDotProductAttention(query: Tensor, key: Tensor | KVCache, ...rest: Rest): Tensor {
   return attend('scaledDotProductAttention', query, key, rest, false).output;
@@ -43,6 +43,7 @@ export function scaledDotProductAttention(query: Tensor, key: Tensor | KVCache, 
  * @throws as `scaledDotProductAttention`
  */
 export function attentionState(query: Tensor, key: Tensor, value: Tensor, options?: AttentionOptions): AttentionState;
+/** The same over the tokens of a `KVCache`. */
 export function attentionState(query: Tensor, cache: KVCache, options?: AttentionOptions): AttentionState;
 export function attentionState(query: Tensor, key: Tensor | KVCache, ...rest: Rest): AttentionState {
   const { output, lse } = attend('attentionState', query, key, rest, true);

@@ -3,7 +3,13 @@ import type { Tensor } from '../tensor.ts';
 import type { Layout } from './options.ts';
 
 /** output [batch, heads, queries, valueDim], lse [batch, heads, queries] */
-export type AttentionState = { output: Tensor; lse: Tensor };
+/** Attention over some of the keys, with what it takes to merge it with that over others. */
+export type AttentionState = {
+  /** float32 [batch, heads, queries, valueDim], in the order of `layout`. */
+  output: Tensor;
+  /** float32 [batch, heads, queries]: `ln Σ_j e^{S_j}`, a sink included; −Infinity where no key is visible. */
+  lse: Tensor;
+};
 
 /**
  * Merges attention over disjoint sets of keys into attention over their union.

@@ -16,11 +16,13 @@ import { checkMask } from './gated.ts';
 import { Layer, linearShapes, normShapes } from './layer.ts';
 import { checkGroups } from './norm.ts';
 
+/** Sizes of a `CrossAttention`, as diffusers' `Attention` has them. */
 export type CrossAttentionOptions = {
   /** Size of a query vector, and of an output vector. */
   queryDim: number;
   /** Size of a vector of the context; default queryDim. */
   contextDim?: number;
+  /** The inner dimension is heads · headDim. */
   heads: number;
   headDim: number;
   /** Whether to_q, to_k and to_v have biases; default false. */

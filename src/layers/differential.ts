@@ -15,7 +15,9 @@ import { copyColumns } from './elementwise.ts';
 import { Layer, linearShapes } from './layer.ts';
 import { rmsNorm } from './norm.ts';
 
+/** Sizes of a `DifferentialAttention`. */
 export type DifferentialAttentionOptions = {
+  /** Size of an input and an output vector. */
   embedDim: number;
   /** Pairs of query heads, of embedDim / heads / 2 dimensions each. */
   heads: number;

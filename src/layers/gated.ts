@@ -6,11 +6,13 @@ import type { Tensor } from '../tensor.ts';
 import { gateInto } from './elementwise.ts';
 import { Layer, linearShapes, type Shapes } from './layer.ts';
 
+/** Sizes of a `GatedAttention`. */
 export type GatedAttentionOptions = {
   /** Size of a query vector, and of an output vector. */
   queryDim: number;
   /** Size of a key vector; default queryDim. */
   keyDim?: number;
+  /** The inner dimension is heads · headDim. */
   heads: number;
   headDim: number;
   /** Whether the output is gated; default true. */
@@ -19,8 +21,9 @@ export type GatedAttentionOptions = {
   queryBias?: boolean;
 };
 
+/** Which keys are there, and what is added to the scores. */
 export type GatedForwardOptions = {
-  /** [batch, keys], true = may attend. */
+  /** boolean [batch, keys], true = may attend. Default all. */
   mask?: Tensor<'boolean'>;
   /** float32, added to the scores, broadcast to [batch, heads, queries, keys]: a pair bias is [heads, queries, keys]. */
   bias?: Tensor;

@@ -86,8 +86,9 @@ export class MultiHeadLatentAttention extends Layer {
    * @param options.offset position of the first token, a number or one per batch; default 0
    * @returns [batch, length, latentDim + ropeDim]
    */
-  latents(input: Tensor, { offset = 0 }: { offset?: number | ArrayLike<number> } = {}): Tensor {
+  latents(input: Tensor, options: { offset?: number | ArrayLike<number> } = {}): Tensor {
     const where = 'MultiHeadLatentAttention.latents';
+    const { offset = 0 } = options;
     const [batch, length] = this.#check(where, input);
     const positions = positionsOf(where, offset, batch, length);
     const { latentDim, ropeDim, epsilon } = this.#options;

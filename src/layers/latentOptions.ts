@@ -5,16 +5,19 @@ import type { RotaryEmbeddingOptions } from '../position/rope.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { linearShapes, type Shapes } from './layer.ts';
 
+/** Sizes of a `MultiHeadLatentAttention`, and what Hugging Face's configuration calls them. */
 export type LatentAttentionOptions = {
   /** `hidden_size`: size of an input and an output vector. */
   hiddenDim: number;
+  /** `num_attention_heads` */
   heads: number;
   /** `q_lora_rank`; without it there is one projection, `q_proj`. */
   queryRank?: number;
   /** `kv_lora_rank`: size of the latent that keys and values are made of. */
   latentDim: number;
-  /** `qk_nope_head_dim` and `qk_rope_head_dim`: sizes of a key's parts without and with a position. */
+  /** `qk_nope_head_dim`: size of the part of a key that has no position. */
   nopeDim: number;
+  /** `qk_rope_head_dim`: size of the part that is turned, even, the same for all heads. */
   ropeDim: number;
   /** `v_head_dim` */
   valueDim: number;
@@ -28,6 +31,7 @@ export type LatentAttentionOptions = {
   epsilon?: number;
 };
 
+/** Which latents a query of `MultiHeadLatentAttention.attend` sees. */
 export type LatentAttendOptions = {
   /** Position of the first query among the keys, a number or one per batch; default `keyLengths[b]` (else keys) − queries. */
   offset?: number | ArrayLike<number>;

@@ -8,8 +8,10 @@ import { groupNorm, layerNorm, rmsNorm } from './norm.ts';
 /** Parameters by name: values in C order, or with their shape, as tensors and `readSafetensors` have them. */
 export type StateDict = Readonly<Record<string, ArrayLike<number> | StateEntry>>;
 
+/** Values with their shape, in C order; a `Tensor` is one. */
 export type StateEntry = { readonly shape: readonly number[]; readonly data: ArrayLike<number> | ArrayLike<bigint> };
 
+/** How names of a state dict are matched. */
 export type LoadOptions = {
   /** What stands before the layer's own names in the state dict, as `'encoder.layers.0.attn.'`; default nothing. */
   prefix?: string;
@@ -17,6 +19,7 @@ export type LoadOptions = {
   strict?: boolean;
 };
 
+/** Shapes by name. */
 export type Shapes = Readonly<Record<string, readonly number[]>>;
 
 const loadOptions = new Set(['prefix', 'strict']);
@@ -76,6 +79,7 @@ export abstract class Layer {
     this.#parameters.clear();
   }
 
+  /** `dispose`: for `using`. */
   declare [Symbol.dispose]: () => void;
 
   /** Fills what is derived from parameters, after `load`. */

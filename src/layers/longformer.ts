@@ -7,6 +7,7 @@ import type { Tensor } from '../tensor.ts';
 import { checkMask } from './gated.ts';
 import { Layer, linearShapes } from './layer.ts';
 
+/** Sizes of a `LongformerAttention`. */
 export type LongformerAttentionOptions = {
   /** E: the size of a token's vector. */
   embedDim: number;
@@ -18,10 +19,11 @@ export type LongformerAttentionOptions = {
   dilation?: number;
 };
 
+/** Global tokens and padding of one call. */
 export type LongformerForwardOptions = {
   /** Positions that see all tokens and that all tokens see: for all batches alike, or an array of them per batch. Default none. */
   globalTokens?: ArrayLike<number> | readonly ArrayLike<number>[];
-  /** [batch, sequence], true = a real token. What is not is seen by none, and its output is 0. */
+  /** boolean [batch, sequence], true = a real token. What is not is seen by none, and its output is 0. */
   mask?: Tensor<'boolean'>;
 };
 

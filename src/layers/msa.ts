@@ -7,9 +7,11 @@ import { gateInto, swapAxes } from './elementwise.ts';
 import { attendGated } from './gated.ts';
 import { Layer, linearShapes, normShapes, prefixed, type Shapes } from './layer.ts';
 
+/** Sizes of the MSA layers. */
 export type MSAAttentionOptions = {
   /** c_m: size of a vector of the MSA representation. */
   msaDim: number;
+  /** The inner dimension is heads · headDim. */
   heads: number;
   headDim: number;
 };

@@ -7,20 +7,23 @@ import type { Tensor } from '../tensor.ts';
 import { Layer, linearShapes } from './layer.ts';
 import { linear } from './linear.ts';
 
+/** Sizes of a `MultiHeadAttention`. */
 export type MultiHeadOptions = {
   /** E: the size of a query vector and of an output vector. */
   embedDim: number;
   /** Divides embedDim. */
   heads: number;
-  /** Sizes of a key and a value vector; default embedDim. */
+  /** Size of a key vector; default embedDim. */
   kdim?: number;
+  /** Size of a value vector; default embedDim. */
   vdim?: number;
   /** Whether the projections have biases; default true. */
   bias?: boolean;
 };
 
+/** Masks, in PyTorch's sense (true = ignore), and weights of one call. */
 export type MultiHeadForwardOptions = {
-  /** [batch, keys]: boolean, true = ignore this key; or float32, added. */
+  /** `[batch, keys]`: boolean, true = ignore this key; or float32, added. */
   keyPaddingMask?: Tensor<'boolean' | 'float32'>;
   /** [queries, keys] or [batch · heads, queries, keys]: boolean, true = ignore; or float32, added. */
   attnMask?: Tensor<'boolean' | 'float32'>;

@@ -5,13 +5,15 @@ import type { Tensor } from '../tensor.ts';
 import { Layer } from './layer.ts';
 import { linear } from './linear.ts';
 
+/** Sizes of a `PatchEmbedding`, as timm's Vision Transformers have them. */
 export type PatchEmbeddingOptions = {
   /** Height and width, or both in one, of the images that the table of positions is for. */
   imageSize: number | readonly [number, number];
   /** Height and width of a patch; divides the images'. */
   patchSize: number;
-  /** Default 3. */
+  /** Channels of an image; default 3. */
   channels?: number;
+  /** Size of a token. */
   embedDim: number;
   /** Whether a class token comes first; default true. */
   classToken?: boolean;

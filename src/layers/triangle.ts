@@ -6,11 +6,14 @@ import { swapAxes } from './elementwise.ts';
 import { attendGated } from './gated.ts';
 import { Layer, linearShapes, normShapes } from './layer.ts';
 
+/** Sizes of a `TriangleAttention`, and around which node it is. */
 export type TriangleAttentionOptions = {
   /** c_z: size of a vector of the pair representation. */
   pairDim: number;
+  /** The inner dimension is heads · headDim. */
   heads: number;
   headDim: number;
+  /** `'starting'`: pair (i, j) attends to pairs (i, k); `'ending'`: to pairs (k, j). */
   node: 'starting' | 'ending';
   /**
    * Around the ending node, the edge that the bias for edge kj is from: `'ki'` (default; AlphaFold 2, the paper of AlphaFold 3, OpenFold,

@@ -18,6 +18,7 @@ import {
 const floats: OnnxDType[] = ['float32', 'float16', 'bfloat16'];
 const stages: WeightsStage[] = ['scores', 'softcap', 'masked', 'weights'];
 
+/** Inputs of `Attention`. */
 export type AttentionInputs = {
   /** [batch, q_num_heads, q_len, head_size] or [batch, q_len, q_num_heads · head_size] */
   Q: OnnxTensor;
@@ -35,13 +36,21 @@ export type AttentionInputs = {
   nonpad_kv_seqlen?: OnnxTensor;
 };
 
+/** Attributes of `Attention`. */
 export type AttentionAttributes = {
+  /** 1: a query sees no later key. Default 0. */
   is_causal?: number;
+  /** Needed where Q has three dimensions. */
   q_num_heads?: number;
+  /** Needed where K and V have three dimensions. */
   kv_num_heads?: number;
+  /** Default `1/√head_size`. */
   scale?: number;
+  /** 0 (default): none. */
   softcap?: number;
+  /** Keys before its own that a query sees; −1 (default): all. */
   left_window_size?: number;
+  /** Keys after its own that a query sees; −1 (default): all. */
   right_window_size?: number;
   /** 0 scale·QKᵀ, 1 after softcap, 2 after softcap, bias and mask, 3 after softmax; only with it is `qk_matmul_output` computed. */
   qk_matmul_output_mode?: number;

@@ -8,6 +8,7 @@ import { checkCall, checkOnnx, fromFloat32, type OnnxDType, type OnnxTensor, toF
 const floats: OnnxDType[] = ['float32', 'float64', 'float16', 'bfloat16'];
 const known = new Set(['scale', 'score_mod', 'prob_mod', 'softmax_precision']);
 
+/** Inputs of `FlexAttention`. */
 export type FlexAttentionInputs = {
   /** [batch, q_num_heads, q_len, head_size] */
   Q: OnnxTensor;
@@ -17,6 +18,7 @@ export type FlexAttentionInputs = {
   V: OnnxTensor;
 };
 
+/** Attributes of `FlexAttention`; the graphs are given as objects. */
 export type FlexAttentionAttributes = {
   /** Default `1/√head_size`. */
   scale?: number;

@@ -1,3 +1,8 @@
+/**
+ * Operators of ONNX under ONNX's names, with its inputs, attributes and outputs.
+ * @module wasm-attention/onnx
+ */
+
 export { Attention, type AttentionAttributes, type AttentionInputs } from './attention.ts';
 export { CausalConvWithState } from './causalConv.ts';
 export { FlexAttention, type FlexAttentionAttributes, type FlexAttentionInputs } from './flexAttention.ts';

@@ -13,6 +13,7 @@ const rules: Record<string, UpdateRule> = {
   gated_delta: 'gatedDelta',
 };
 
+/** Inputs of `LinearAttention`. */
 export type LinearAttentionInputs = {
   /** [batch, length, q_num_heads · d_k] */
   query: OnnxTensor;
@@ -28,6 +29,7 @@ export type LinearAttentionInputs = {
   beta?: OnnxTensor;
 };
 
+/** Attributes of `LinearAttention`. */
 export type LinearAttentionAttributes = {
   q_num_heads: number;
   kv_num_heads: number;

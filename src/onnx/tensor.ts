@@ -3,6 +3,7 @@ import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from '../half.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Tensor } from '../tensor.ts';
 
+/** Element types, by their names here: `float64` is ONNX's DOUBLE, `bool` its BOOL. */
 export type OnnxDType = 'float32' | 'float64' | 'float16' | 'bfloat16' | 'bool' | 'int64';
 
 /** A tensor as ONNX stores it, in C order; float16 and bfloat16 are their bits in a Uint16Array, bool is a Uint8Array. */

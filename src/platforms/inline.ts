@@ -1,3 +1,8 @@
+/**
+ * Exact attention, and what models build on it, over tensors in a runtime's linear memory.
+ * @module wasm-attention
+ */
+
 import { binary } from '../runtime/binaries.ts';
 import { type Build, type Builds, compileBytes } from '../runtime/builds.ts';
 import { create, createSync, type RuntimeOptions } from '../runtime/create.ts';

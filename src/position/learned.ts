@@ -2,6 +2,7 @@ import { overlap } from '../attention/options.ts';
 import { checkInteger, checkOptions, checkSameShape, checkTensor, text, wrongKind, wrongValue } from '../check.ts';
 import { Tensor } from '../tensor.ts';
 
+/** Which rows of the table are added, and where to. */
 export type LearnedPositionOptions = {
   /** Row of the first vector; default 0. */
   offset?: number;

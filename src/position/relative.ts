@@ -2,6 +2,7 @@ import { checkFlag, checkInteger, checkOptions, checkTensor, wrongKind, wrongVal
 import { type RelativeBucketOptions, relativePositionBucket } from '../reference/relative.ts';
 import { Tensor } from '../tensor.ts';
 
+/** Buckets of distances, and the sizes of the bias. */
 export type RelativeBiasOptions = Omit<RelativeBucketOptions, 'buckets'> & {
   queries: number;
   keys: number;

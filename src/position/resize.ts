@@ -2,9 +2,11 @@ import { checkFlag, checkInteger, checkOptions, checkSameShape, checkTensor, wro
 import { resizeGrid } from '../reference/resize.ts';
 import { Tensor } from '../tensor.ts';
 
+/** The grids of `resizePositions`. */
 export type ResizePositionsOptions = {
-  /** [height, width] of the grid that the table is for, and of the one to be made. */
+  /** [height, width] of the grid that the table is for. */
   from: readonly [number, number];
+  /** [height, width] of the grid to be made. */
   to: readonly [number, number];
   /** How many rows before the grid's (class and register tokens) are copied; default 0. */
   prefix?: number;

@@ -12,7 +12,9 @@ import type { Tensor } from '../tensor.ts';
 import { writeAngles } from './angles.ts';
 import { checkPositions, checkRotation, rotate } from './rotaryTables.ts';
 
+/** Which dimensions of a vector turn, and how fast. */
 export type RotaryEmbeddingOptions = {
+  /** Size of a vector. */
   headDim: number;
   /** How many of the first dimensions turn, even; default headDim. The rest is copied. */
   rotaryDim?: number;
@@ -20,6 +22,7 @@ export type RotaryEmbeddingOptions = {
   base?: number;
   /** Pair `k`: `'half'` (default; NeoX, Llama) dimensions k and k + rotaryDim/2, `'interleaved'` (GPT-J) 2k and 2k+1. */
   style?: 'half' | 'interleaved';
+  /** How frequencies are stretched for sequences longer than the trained ones. Default none. */
   scaling?: RotaryScaling;
   /** Positions on several axes: M-RoPE (Qwen2-VL, Qwen3-VL) and the axial RoPE of vision transformers. */
   axes?: RotaryAxes;
@@ -27,6 +30,7 @@ export type RotaryEmbeddingOptions = {
   xpos?: XPosOptions;
 };
 
+/** Positions of the vectors, and where the result goes. */
 export type RotaryApplyOptions = {
   /** Position of the first vector, on every axis; default 0. */
   offset?: number;
@@ -37,6 +41,7 @@ export type RotaryApplyOptions = {
   positions?: ArrayLike<number>;
   /** With `xpos`, which it must say: what is rotated. */
   role?: 'query' | 'key';
+  /** Axes of the vectors: `'bhsd'` (default) or `'bshd'`. */
   layout?: Layout;
   /** The tensor to write; default the input itself. */
   output?: Tensor;

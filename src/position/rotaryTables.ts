@@ -14,23 +14,35 @@ import type { Runtime } from '../runtime/runtime.ts';
 import { Tensor } from '../tensor.ts';
 
 /** cos and sin, each float32 [rows, rotaryDim/2]. */
-export type RotaryTables = { cos: Tensor; sin: Tensor };
+export type RotaryTables = {
+  /** float32 [rows, rotaryDim/2] */
+  cos: Tensor;
+  /** float32 [rows, rotaryDim/2] */
+  sin: Tensor;
+};
 
+/** Rows of the tables, and where the result goes. */
 export type RotaryTableOptions = {
-  /** [batch · sequence]: the row of each vector; default row `i`. */
+  /** `[batch · sequence]`: the row of each vector; default row `i`. */
   positions?: ArrayLike<number>;
+  /** Axes of the vectors: `'bhsd'` (default) or `'bshd'`. */
   layout?: Layout;
   /** The tensor to write; default the input itself. */
   output?: Tensor;
+  /** Pair `k`: `'half'` (default) dimensions k and k + rotaryDim/2, `'interleaved'` 2k and 2k+1. */
   style?: 'half' | 'interleaved';
 };
 
 const tableOptions = new Set(['positions', 'layout', 'output', 'style']);
 
 /**
- * Rotates by given tables: the vector at (batch, i) turns by row `positions[batch · sequence + i]` of them.
+ * Rotates by given tables, in place or into `output`: the vector at (batch, i) turns by row `positions[batch · sequence + i]` of them.
+ * Source: Su et al. 2021 (RoFormer), eq. 34.
  *
+ * @param input float32 [batch, heads, sequence, headDim], in the order of `options.layout`; dimensions from rotaryDim on are copied
  * @param tables cos and sin, float32 [rows, rotaryDim/2]
+ * @returns the tensor that was written
+ * @throws as `scaledDotProductAttention`; RangeError for a position that is no row of the tables
  */
 export function applyRotaryTables(input: Tensor, tables: RotaryTables, options: RotaryTableOptions = {}): Tensor {
   const where = 'applyRotaryTables';

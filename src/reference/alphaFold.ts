@@ -4,6 +4,7 @@ import { gatedAttention, type State } from './gated.ts';
 import { linear } from './linear.ts';
 import { layerNorm, sigmoid } from './norm.ts';
 
+/** Heads and mask of the AlphaFold layers. */
 export type AlphaFoldOptions = {
   heads: number;
   /** 1 = present, in the shape of the input's first two axes. */

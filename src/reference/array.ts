@@ -13,6 +13,7 @@ export type Precision = 'float64' | 'float32';
 /** `'bhsd'` = [batch, heads, sequence, headDim]; `'bshd'` = [batch, sequence, heads, headDim]. */
 export type Layout = 'bhsd' | 'bshd';
 
+/** Rounds the result of one operation. */
 export type Round = (x: number) => number;
 
 /** The rounding applied to the result of every operation. */
@@ -46,7 +47,14 @@ export function headsOf(array: NdArray, layout: Layout = 'bhsd') {
   const [heads, length] = layout === 'bhsd' ? [second, third] : [third, second];
   const start = (b: number, h: number, i: number) =>
     layout === 'bhsd' ? ((b * heads + h) * length + i) * headDim : ((b * length + i) * heads + h) * headDim;
-  return { batch, heads, length, headDim, start };
+  return {
+    batch,
+    heads,
+    length,
+    headDim,
+    /** Index of the first element of (batch, head, position). */
+    start,
+  };
 }
 
 /** The shape [batch, heads, length, headDim] in the order of `layout`. */

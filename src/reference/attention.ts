@@ -2,6 +2,7 @@ import type { Float64NdArray, Layout, NdArray, Precision } from './array.ts';
 import { broadcast, dot, headsOf, headsShape, rounder, zeros } from './array.ts';
 import { softmaxRow } from './softmax.ts';
 
+/** As the options of the kernel, on arrays. */
 export type AttentionOptions = {
   /** Factor of `QKᵀ`. Default `1/√headDim`. */
   scale?: number;
@@ -11,7 +12,7 @@ export type AttentionOptions = {
   causalAlignment?: 'bottom-right' | 'top-left';
   /** The position of query 0, one number or one per batch. */
   queryOffset?: number | ArrayLike<number>;
-  /** [left, right]: key `j` is visible iff `p − left ≤ j ≤ p + right`, `p = queryOffset + i`. Infinity = unbounded. */
+  /** `[left, right]`: key `j` is visible iff `p − left ≤ j ≤ p + right`, `p = queryOffset + i`. Infinity = unbounded. */
   window?: readonly [number, number];
   /** Per batch: keys from here on are not visible. */
   keyLengths?: ArrayLike<number>;
@@ -30,12 +31,13 @@ export type AttentionOptions = {
   precision?: Precision;
 };
 
+/** The output and every intermediate. */
 export type AttentionResult = {
   /** [batch, heads, queries, valueDim] in the order of `layout`. */
   output: Float64NdArray;
-  /** [batch, heads, queries]: `ln Σ_j e^{S_j}`, sink included. */
+  /** `[batch, heads, queries]`: `ln Σ_j e^{S_j}`, sink included. */
   lse: Float64NdArray;
-  /** [batch, heads, queries, keys]: `scale·QKᵀ`. */
+  /** `[batch, heads, queries, keys]`: `scale·QKᵀ`. */
   scores: Float64NdArray;
   /** The scores after the softcap. */
   capped: Float64NdArray;

@@ -11,6 +11,7 @@ export type Cosformer = { readonly type: 'cosformer'; readonly maxLength?: numbe
 /** `'cosformer'` is `{ type: 'cosformer' }`. */
 export type FeatureMap = 'identity' | 'elu' | 'relu' | 'cosformer' | Cosformer | FavorFeatures;
 
+/** How random features are drawn. */
 export type FavorOptions = {
   headDim: number;
   /** How many features. Default `⌊d·ln d⌋`, at least 1. */

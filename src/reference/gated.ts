@@ -6,6 +6,7 @@ import { sigmoid } from './norm.ts';
 /** Parameters under the names of the implementation that they come from. */
 export type State = Readonly<Record<string, NdArray>>;
 
+/** Heads, names, mask and bias. */
 export type GatedOptions = {
   heads: number;
   /** What the names of the parameters begin with. Default nothing. */

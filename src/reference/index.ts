@@ -1,3 +1,8 @@
+/**
+ * The same mathematics as the kernels, in float64 and plain TypeScript, on arrays: to test against, and to read.
+ * @module wasm-attention/reference
+ */
+
 export * from './alibi.ts';
 export * from './alphaFold.ts';
 export * from './array.ts';

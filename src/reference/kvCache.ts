@@ -3,6 +3,7 @@ import { type AttentionOptions, type AttentionResult, attention } from './attent
 import { roundToEven, roundToHalf } from './half.ts';
 import { type RotaryOptions, rotaryEmbedding } from './rope.ts';
 
+/** As the options of the cache in linear memory, without pages. */
 export type KVCacheOptions = {
   /** Default 1. */
   batch?: number;
@@ -55,6 +56,8 @@ export class KVCache {
   }
 
   /**
+   * Appends tokens to every sequence.
+   *
    * @param key [batch, kvHeads, tokens, headDim] in the order of `layout`
    * @param value [batch, kvHeads, tokens, valueDim]; with `sharedValues` it is not read
    * @param options.lengths per sequence, how many of the tokens are real; default all
@@ -92,6 +95,7 @@ export class KVCache {
     return this;
   }
 
+  /** Forgets everything; positions begin at 0 again. */
   reset(): this {
     for (const sequence of this.#sequences) Object.assign(sequence, { total: 0, tokens: [] });
     return this;

@@ -6,6 +6,7 @@ import { rmsNorm } from './norm.ts';
 import { rotaryEmbedding } from './rope.ts';
 import type { RotaryScaling } from './rotaryFrequencies.ts';
 
+/** Sizes, as the options of the layer. */
 export type LatentOptions = {
   heads: number;
   latentDim: number;

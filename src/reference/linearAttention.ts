@@ -11,8 +11,10 @@ import {
 import type { FeatureMap } from './featureMaps.ts';
 import { featureMap as mapOf } from './features.ts';
 
+/** How a token changes the state `S`; see `linearAttention`. */
 export type UpdateRule = 'linear' | 'gated' | 'delta' | 'gatedDelta';
 
+/** As the options of the kernel, on arrays. */
 export type LinearAttentionOptions = {
   /** Default `'linear'`. */
   update?: UpdateRule;

@@ -6,6 +6,7 @@ import { longformerPattern } from './masks.ts';
 /** Projections `query`, `key`, `value`, `query_global`, `key_global`, `value_global`, each with `.weight` [E, E] and `.bias` [E]. */
 export type LongformerState = Readonly<Record<string, NdArray>>;
 
+/** Heads, window, global tokens and padding. */
 export type LongformerReferenceOptions = {
   heads: number;
   /** Keys on either side. */

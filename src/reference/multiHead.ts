@@ -4,7 +4,7 @@ import { linear } from './linear.ts';
 
 /** The state of `torch.nn.MultiheadAttention`, under its own names. E = embedDim. */
 export type MultiHeadState = {
-  /** [3E, E]: query, key, value in this order. Without it the next three are read. */
+  /** `[3E, E]`: query, key, value in this order. Without it the next three are read. */
   in_proj_weight?: NdArray;
   /** [E, E] */
   q_proj_weight?: NdArray;
@@ -20,6 +20,7 @@ export type MultiHeadState = {
   'out_proj.bias'?: NdArray;
 };
 
+/** Masks, in PyTorch's sense. */
 export type MultiHeadOptions = {
   /** [batch, keys], 1 = ignore this key. */
   keyPaddingMask?: NdArray;

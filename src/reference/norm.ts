@@ -1,5 +1,6 @@
 import { type Float64NdArray, type NdArray, type Precision, type Round, rounder, zeros } from './array.ts';
 
+/** `epsilon` is added to the variance or the mean square. */
 export type NormOptions = { epsilon?: number; precision?: Precision };
 
 /**

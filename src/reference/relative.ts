@@ -1,5 +1,6 @@
 import { type Float64NdArray, type NdArray, zeros } from './array.ts';
 
+/** How distances are put into buckets. */
 export type RelativeBucketOptions = {
   /** Default 32; even where `bidirectional`. */
   buckets?: number;

@@ -20,6 +20,7 @@ export type XPosOptions = {
   gamma?: number;
 };
 
+/** Frequencies of the tables, and what they are for. */
 export type RotaryTableOptions = RotaryFrequencyOptions & {
   xpos?: XPosOptions;
   /** What the table is for; with `xpos` they differ. Default `'query'`. */
@@ -68,6 +69,7 @@ export function rotaryTable(
   return { cos, sin };
 }
 
+/** Positions, pairs and frequencies. */
 export type RotaryOptions = Partial<RotaryTableOptions> & {
   /** Default `'bhsd'`. */
   layout?: Layout;
@@ -75,7 +77,7 @@ export type RotaryOptions = Partial<RotaryTableOptions> & {
   style?: 'half' | 'interleaved';
   /** The position of the first vector. Default 0. */
   offset?: number;
-  /** [sequence] or [batch, sequence], with `axes` [axes, batch or 1, sequence]: the positions, in place of `offset + i`. */
+  /** The positions, in place of `offset + i`: [sequence] or [batch, sequence], with `axes` [axes, batch or 1, sequence]. */
   positions?: NdArray;
 };
 

@@ -46,6 +46,7 @@ export type RotaryAxes = {
   arrangement?: 'chunked' | 'interleaved' | 'axial';
 };
 
+/** Which frequencies. */
 export type RotaryFrequencyOptions = {
   /** How many dimensions are rotated, an even number. */
   rotaryDim: number;

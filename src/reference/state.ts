@@ -1,5 +1,6 @@
 import { type Float64NdArray, headsOf, type Layout, type NdArray, type Precision, rounder, zeros } from './array.ts';
 
+/** Attention over some of the keys: output, and lse = `ln Σ_j e^{S_j}`. */
 export type AttentionState<T extends NdArray = NdArray> = { output: T; lse: T };
 
 /**

@@ -1,5 +1,6 @@
 import { withShared } from './shared.ts';
 
+/** `'relaxed'`: with relaxed SIMD, whose multiply-add is fused where the machine has one; `'simd'`: the same bits on every engine. */
 export type Build = 'simd' | 'relaxed';
 
 /** The builds that a platform has, the best first, and why it has no threads, if so. */

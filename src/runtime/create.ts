@@ -6,6 +6,7 @@ import { chooseThreads, Pool } from './pool.ts';
 import { Runtime } from './runtime.ts';
 import type { WebWorker } from './worker.ts';
 
+/** What `createRuntime` makes. */
 export type RuntimeOptions = {
   /** `'auto'` (default): relaxed SIMD where the engine has it, plain SIMD otherwise. */
   build?: Build | 'auto';

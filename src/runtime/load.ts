@@ -2,6 +2,7 @@ import { instantiateSync } from '@assemblyscript/loader';
 import type { Kernel } from '../../assembly/params.ts';
 import { builtin } from './node.ts';
 
+/** The kernels as `createRuntime({ module })` takes them: compiled, as bytes, as a response, or by address. */
 export type ModuleSource = WebAssembly.Module | BufferSource | Response | URL | string;
 
 /** The functions of `assembly/index.ts`; every address is a byte offset in linear memory. */

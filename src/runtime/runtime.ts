@@ -19,6 +19,7 @@ export class Runtime {
 
   /** Made by `createRuntime`. */
   constructor(
+    /** Which of the two builds computes. */
     readonly build: Build,
     parts: Parts,
   ) {
@@ -36,22 +37,27 @@ export class Runtime {
     return this.pool.reason;
   }
 
+  /** Whether `dispose` was called; whatever is asked of it then throws. */
   get disposed(): boolean {
     return this.#live === undefined;
   }
 
+  /** @internal */
   get kernels(): Kernels {
     return this.#checked('kernels').kernels;
   }
 
+  /** @internal */
   get math(): Elementary {
     return mathOf(this.kernels);
   }
 
+  /** @internal */
   get allocator(): Allocator {
     return this.#checked('memory').allocator;
   }
 
+  /** @internal */
   get pool(): Pool {
     return this.#checked('threads').pool;
   }
@@ -62,11 +68,15 @@ export class Runtime {
     return { usedBytes, peakBytes, capacityBytes };
   }
 
+  /** The linear memory itself; an ArrayBuffer that growth detaches, or, with more than one thread, a SharedArrayBuffer. */
   get buffer(): ArrayBuffer {
     return this.allocator.memory.buffer as ArrayBuffer;
   }
 
-  /** A tensor whose content is whatever the memory held. Throws `RangeError` at the memory limit. */
+  /**
+   * A tensor whose content is whatever the memory held, to be written through `data`.
+   * @throws RangeError for a wrong shape or dtype, and at the memory limit
+   */
   empty<D extends DType = 'float32'>(shape: readonly number[], dtype: D = 'float32' as D): Tensor<D> {
     const { allocator, leaks } = this.#checked('empty');
     checkShape('empty', shape);
@@ -84,13 +94,19 @@ export class Runtime {
     return tensor;
   }
 
+  /** A tensor of zeros. @throws RangeError at the memory limit */
   zeros<D extends DType = 'float32'>(shape: readonly number[], dtype: D = 'float32' as D): Tensor<D> {
     const tensor = this.empty(shape, dtype);
     tensor.data.fill(0);
     return tensor;
   }
 
-  /** Copies `data` in; its length must be the product of `shape`. */
+  /**
+   * A tensor with a copy of `data`, in C order; numbers become the nearest of the dtype, true is 1.
+   * @param data as many elements as the product of `shape`
+   * @param dtype default `'float32'`
+   * @throws TypeError where `data` is no array; RangeError where it has another length, and at the memory limit
+   */
   tensor<D extends DType = 'float32'>(
     shape: readonly number[],
     data: ArrayLike<number | boolean>,
@@ -130,7 +146,7 @@ export class Runtime {
     }
   }
 
-  /** Memory for the length of one call: freed when `fn` ends, whatever happens in it. */
+  /** @internal Memory for the length of one call: freed when `fn` ends, whatever happens in it. */
   withMemory<T>(bytes: number, fn: (address: number) => T): T {
     const { allocator } = this.#checked('memory');
     const address = allocator.allocate(bytes);
@@ -141,7 +157,7 @@ export class Runtime {
     }
   }
 
-  /** `withMemory` for several pieces. */
+  /** @internal `withMemory` for several pieces. */
   withScratch<T>(bytes: readonly number[], fn: (...addresses: number[]) => T): T {
     const addresses: number[] = [];
     try {
@@ -152,7 +168,7 @@ export class Runtime {
     }
   }
 
-  /** Runs `fn`, which makes tensors by its argument: if it throws, they are freed. */
+  /** @internal Runs `fn`, which makes tensors by its argument: if it throws, they are freed. */
   allOrNothing<T>(fn: (make: Runtime['empty']) => T): T {
     const made: Tensor<DType>[] = [];
     try {
@@ -168,7 +184,7 @@ export class Runtime {
   }
 
   /**
-   * Runs a kernel's tasks on all threads, with the scratch that it says it needs.
+   * @internal Runs a kernel's tasks on all threads, with the scratch that it says it needs.
    * @param work multiply-adds of all tasks together: a small job stays on this thread
    */
   run(kernel: Kernel, params: number, tasks: number, work: number): void {
@@ -178,11 +194,12 @@ export class Runtime {
     this.withMemory(bytes * threads, (scratch) => pool.run(kernel, params, tasks, scratch, bytes, threads));
   }
 
+  /** @internal */
   checkLive(where: string): void {
     this.#checked(where);
   }
 
-  /** Frees a tensor's memory; called by `tensor.dispose()`. */
+  /** @internal Frees a tensor's memory; called by `tensor.dispose()`. */
   release(tensor: Tensor<DType>): void {
     const { allocator, leaks } = this.#checked('dispose');
     leaks?.forget(tensor);

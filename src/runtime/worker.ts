@@ -7,8 +7,11 @@ export type Job = { module: WebAssembly.Module; memory: WebAssembly.Memory; thre
 
 /** What is used of a Web Worker. */
 export type WebWorker = {
+  /** Tells the worker what to do, once. */
   postMessage(message: unknown): void;
+  /** Ends it. */
   terminate(): unknown;
+  /** For `message`, `error` and `messageerror`. */
   // biome-ignore lint/suspicious/noExplicitAny: the event types of whatever library the reader compiles with
   addEventListener(type: string, listener: (event: any) => void): void;
 };

@@ -9,9 +9,20 @@ export const browsers = {
 
 export type BrowserName = keyof typeof browsers;
 
-export function launch(name: BrowserName): Promise<Browser> {
+export function isInstalled(name: BrowserName): boolean {
+  const { path } = browsers[name];
+  const found = existsSync(path);
+  if (!found)
+    console.error(
+      `${name} is not installed (${path}): apt-get install chromium firefox-esr, or set ${name.toUpperCase()}`,
+    );
+  return found;
+}
+
+/** Starts the browser, and once more where it does not come up. */
+export async function launch(name: BrowserName): Promise<Browser> {
   const { browser, path, args } = browsers[name];
-  if (!existsSync(path))
-    throw new Error(`there is no ${path}: apt-get install chromium firefox-esr, or set ${name.toUpperCase()}`);
-  return puppeteer.launch({ browser, executablePath: path, args: [...args], headless: true });
+  const start = () =>
+    puppeteer.launch({ browser, executablePath: path, args: [...args], headless: true, timeout: 60_000 });
+  return start().catch(start);
 }

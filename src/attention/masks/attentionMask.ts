@@ -10,6 +10,7 @@ export type MaskContext = {
   readonly heads: number;
   readonly queries: number;
   readonly keys: number;
+  /** Position of query 0. */
   readonly queryOffset: (batch: number) => number;
 };
 
@@ -33,12 +34,15 @@ export type MaskDefinition = {
 
 /** Which keys each query may attend to. Masks combine with `and`, `or` and `not`. Made by `masks`. */
 export class AttentionMask {
+  /** @internal What rows depend on beside the query. */
   readonly varies: { readonly batch: boolean; readonly head: boolean; readonly position: boolean };
+  /** @internal Whether, and how long, plans are kept. */
   readonly content: 'cheap' | 'costly' | 'changing';
   readonly #definition: MaskDefinition;
   /** Of conjunctions: made again, they would be planned again. */
   readonly #conjunctions = new WeakMap<AttentionMask, AttentionMask>();
 
+  /** @internal */
   constructor(definition: MaskDefinition) {
     const { varies = {}, content = 'cheap' } = definition;
     this.#definition = definition;
@@ -46,18 +50,22 @@ export class AttentionMask {
     this.content = content;
   }
 
+  /** @internal */
   get reach(): readonly [number, number] | undefined {
     return this.#definition.reach;
   }
 
+  /** @internal */
   globals(batch: number): readonly number[] {
     return this.#definition.globals?.(batch) ?? [];
   }
 
+  /** @internal The keys that each query of a head sees. */
   rows(context: MaskContext, batch: number, head: number): RowOf {
     return this.#definition.rows(context, batch, head);
   }
 
+  /** @internal Throws where the mask does not fit the sizes. */
   check(where: string, context: MaskContext): void {
     this.#definition.check?.(where, context);
   }
@@ -141,7 +149,14 @@ export class AttentionMask {
 }
 
 /** Which part of a mask is drawn, and how finely. */
-export type DrawOptions = { batchIndex?: number; headIndex?: number; width?: number };
+export type DrawOptions = {
+  /** Default 0. */
+  batchIndex?: number;
+  /** Default 0. */
+  headIndex?: number;
+  /** The most characters or squares of a line; default 64. */
+  width?: number;
+};
 
 /** Where both rows are the same arrays as for the query before, so is the result. */
 function remembering(a: RowOf, b: RowOf, combine: (a: Intervals, b: Intervals) => Intervals): RowOf {

@@ -4,6 +4,7 @@ import { AttentionMask } from './attentionMask.ts';
 import { blockwise } from './positions.ts';
 import { type BlockTable, draw, generator, tablesOf } from './randomBlocks.ts';
 
+/** Blocks of `masks.bigBird`; defaults are those of the original. */
 export type BigBirdOptions = {
   /** Positions of a block; default 64. */
   blockSize?: number;

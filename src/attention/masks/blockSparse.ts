@@ -6,6 +6,7 @@ import { blockwise } from './positions.ts';
 /** [query blocks][key blocks], true or 1 = visible. */
 export type BlockMatrix = readonly ArrayLike<boolean | number>[];
 
+/** Blocks of `masks.blockSparse`. */
 export type BlockSparseOptions = {
   /** Queries and keys of a block; default 64. */
   blockSize?: number;

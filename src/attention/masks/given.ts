@@ -59,6 +59,7 @@ export function tensor(mask: Tensor<'boolean'>): AttentionMask {
   });
 }
 
+/** Whether a query may attend to a key: FlexAttention's `mask_mod`. `query` and `key` are indices, not positions. */
 export type Predicate = (batch: number, head: number, query: number, key: number) => boolean;
 
 /**

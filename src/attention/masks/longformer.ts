@@ -3,6 +3,7 @@ import { type Intervals, interval, none, union, unionOf } from '../intervals.ts'
 import { AttentionMask } from './attentionMask.ts';
 import { everyNth } from './positions.ts';
 
+/** Window and global tokens of `masks.longformer`. */
 export type LongformerOptions = {
   /** Keys on either side of a query (HuggingFace's `attention_window` is twice that). */
   window: number;

@@ -13,12 +13,15 @@ const causalMask = new AttentionMask({
   },
 });
 
-/** Key `j` is visible iff `j ≤ p`, where `p = queryOffset + i` is the query's position. */
+/** Key `j` is visible iff `j ≤ p`, where `p = queryOffset + i` is the query's position, by default aligned to the last key. */
 export function causal(): AttentionMask {
   return causalMask;
 }
 
-/** Key `j` is visible iff `p − left ≤ j ≤ p + right`, both inclusive; `Infinity` is unbounded. */
+/**
+ * Key `j` is visible iff `p − left ≤ j ≤ p + right`, both inclusive; `Infinity` is unbounded.
+ * @throws RangeError unless both are integers ≥ 0 or `Infinity`
+ */
 export function slidingWindow(left: number, right: number): AttentionMask {
   for (const [name, size] of Object.entries({ left, right })) {
     if (size !== Infinity) checkInteger('slidingWindow', name, size);

@@ -10,10 +10,12 @@ export type MaskSizes = {
   batch?: number;
   /** Query heads; default 1. */
   heads?: number;
+  /** Queries of a head. */
   queries: number;
   keys: number;
   /** Of query and key, and of value if `valueDim` is not given; default 64. */
   headDim?: number;
+  /** Of value; default headDim. */
   valueDim?: number;
   /** The position of query 0; default `keys − queries`. */
   queryOffset?: number;

@@ -1,0 +1,39 @@
+// @ts-check
+import { Comment, CommentTag, Converter, ReflectionKind } from 'typedoc';
+
+/** @type {[RegExp, string][]} What an export is about, by where it is declared; the first match counts. */
+const categories = [
+  [/src\/(attention\/cache|reference\/(kvCache|half))/, 'KV cache'],
+  [/src\/(attention\/(linear|featureMaps)|reference\/(linearAttention|featureMaps|causalConv))/, 'Linear attention'],
+  [/src\/(attention\/mask|reference\/masks)/, 'Masks'],
+  [/src\/(attention|reference\/(attention|softmax|state))/, 'Attention'],
+  [/src\/(position|reference\/(alibi|relative|resize|rope|rotary|sinusoidal))/, 'Positions'],
+  [/src\/reference\/array/, 'Arrays'],
+  [/src\/(layers|safetensors|reference)/, 'Layers'],
+  [/src\/onnx\/(graph|tensor)/, 'Graphs and tensors'],
+  [/src\/onnx/, 'Operators'],
+  [/src\/(platforms|runtime|tensor|check)/, 'Runtime and tensors'],
+];
+
+/** @param {import('typedoc').DeclarationReflection} declaration */
+function commentsOf(declaration) {
+  const documented = declaration.signatures ?? [declaration];
+  for (const one of documented) one.comment ??= new Comment();
+  return documented.map(({ comment }) => /** @type {Comment} */ (comment));
+}
+
+/** @param {import('typedoc').Application} app */
+export function load(app) {
+  app.converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }) => {
+    const modules = project.getChildrenByKind(ReflectionKind.Module);
+    for (const declaration of modules.flatMap(({ children }) => children ?? [])) {
+      // Exported by two entries, documented at one.
+      if (declaration.isReference()) continue;
+      const { fullFileName } = (declaration.sources ?? declaration.signatures?.[0].sources ?? [])[0];
+      const category = categories.find(([files]) => files.test(fullFileName))?.[1];
+      if (!category) throw new Error(`docs/categories.mjs has no category for ${fullFileName}`);
+      for (const { blockTags } of commentsOf(declaration))
+        blockTags.push(new CommentTag('@category', [{ kind: 'text', text: category }]));
+    }
+  });
+}
