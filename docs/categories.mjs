@@ -35,5 +35,9 @@ export function load(app) {
       for (const { blockTags } of commentsOf(declaration))
         blockTags.push(new CommentTag('@category', [{ kind: 'text', text: category }]));
     }
+    // Where they lead depends on the remote of whoever builds this.
+    for (const reflection of Object.values(project.reflections)) {
+      if (reflection.isDeclaration() || reflection.isSignature()) reflection.sources = undefined;
+    }
   });
 }

@@ -50,7 +50,11 @@ export type LatentForwardOptions = {
   cache?: KVCache;
 };
 
-export type LatentCacheOptions = Omit<KVCacheOptions, keyof ReturnType<typeof cacheShape> | 'rotary'>;
+/** Those of `KVCacheOptions` that the layer's sizes leave open: the cache has one head of `latentDim + ropeDim`, whose first columns are the values. */
+export type LatentCacheOptions = Pick<
+  KVCacheOptions,
+  'batch' | 'maxLength' | 'window' | 'sinks' | 'dtype' | 'pageSize' | 'pages'
+>;
 
 export const cacheOptions: ReadonlySet<string> = new Set<keyof LatentCacheOptions>([
   'batch',
