@@ -43,7 +43,7 @@ export {
   MSARowAttentionWithPairBias,
 } from './layers/msa.ts';
 export { MultiHeadAttention, type MultiHeadForwardOptions, type MultiHeadOptions } from './layers/multiHead.ts';
-export { layerNorm, rmsNorm } from './layers/norm.ts';
+export { groupNorm, layerNorm, rmsNorm } from './layers/norm.ts';
 export { PatchEmbedding, type PatchEmbeddingOptions } from './layers/patchEmbedding.ts';
 export { TriangleAttention, type TriangleAttentionOptions } from './layers/triangle.ts';
 export { alibiSlopes } from './position/alibi.ts';

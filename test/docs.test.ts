@@ -48,6 +48,7 @@ const data: Record<string, () => Record<string, unknown>> = {
   'layers/latent.ts: const latents': latent,
   'layers/gated.ts: const attention': () => ({ x: tensor(2, 9, 256), mask: visible(2, 9), bias: tensor(1, 8, 9, 9) }),
   'layers/differential.ts: const attention': () => ({ x: tensor(1, 9, 512) }),
+  'layers/crossAttention.ts: const norm': () => ({ pixels: tensor(1, 64, 512) }),
   'layers/crossAttention.ts: const attention': () => ({ tokens: tensor(1, 16, 320), prompt: tensor(1, 7, 768) }),
   'layers/longformer.ts: const attention': () => ({ hidden: tensor(1, 9, 768) }),
   'layers/multiHead.ts: const attention': () => ({ x: tensor(1, 9, 512) }),

@@ -3,6 +3,7 @@ import {
   CrossAttention,
   createRuntimeSync,
   GatedAttention,
+  groupNorm,
   KVCache,
   type Layer,
   layerNorm,
@@ -30,7 +31,7 @@ const maskRows = (call: (mask: Loose) => unknown, shape = '2,3'): Row[] => [
   ['mask shape', () => call(masks.short), RangeError, new RegExp(`"mask" has shape \\[2,2\\], but \\[${shape}\\]`)],
 ];
 
-describe('layerNorm and rmsNorm', () => {
+describe('layerNorm, groupNorm and rmsNorm', () => {
   const [input, weight] = [float(2, 4), float(4)];
   refuses([
     ...notTensors((tensor) => layerNorm(tensor, weight), 'input'),
@@ -40,6 +41,14 @@ describe('layerNorm and rmsNorm', () => {
     ['bias null', () => layerNorm(input, weight, null as Loose), TypeError, /"bias" must be a Tensor/],
     ['bias', () => layerNorm(input, weight, float(3)), RangeError, /"bias" has shape \[3\], but \[4\] is needed/],
     ['features', () => rmsNorm(float(2, 3), weight), RangeError, /"input" has shape \[2,3\], but "weight" needs 4/],
+    ...notTensors((tensor) => groupNorm(tensor, 2, weight), 'input'),
+    ...notTensors((tensor) => groupNorm(input, 2, tensor), 'weight'),
+    ofOther((tensor) => groupNorm(input, 2, weight, tensor), 'bias'),
+    ['groups 3', () => groupNorm(input, 3, weight), RangeError, /groupNorm: "groups" is 3, .* not divide 4 channels/],
+    ['groups 0', () => groupNorm(input, 0, weight), RangeError, /"groups" is 0, not an integer ≥ 1/],
+    ['no groups', () => groupNorm(input, undefined as Loose, weight), RangeError, /"groups" is undefined/],
+    ['rank 1', () => groupNorm(weight, 2, weight), RangeError, /"input" has shape \[4\], but a batch is needed/],
+    ['epsilon of groups', () => groupNorm(input, 2, weight, undefined, 0), RangeError, /"epsilon" is 0/],
     ['rank 0', () => layerNorm(float(), weight), RangeError, /"input" has shape \[\]/],
     ['no features', () => layerNorm(float(2, 0), float(0)), RangeError, /"weight" is empty/],
     ...[0, -1, Number.NaN].map(
@@ -179,6 +188,16 @@ describe('CrossAttention', () => {
     ['residual', make({ residual: 'yes' }), TypeError, /"residual" must be true or false/],
     ['rescale 0', make({ rescale: 0 }), RangeError, /"rescale" is 0/],
     ['rescale', make({ rescale: Number.NaN }), RangeError, /"rescale" is NaN/],
+    ['normGroups 0', make({ normGroups: 0 }), RangeError, /"normGroups" is 0, not an integer ≥ 1/],
+    ['normGroups 3', make({ normGroups: 3 }), RangeError, /"normGroups" is 3, which does not divide 4 channels/],
+    ['epsilon', make({ normGroups: 2, epsilon: 0 }), RangeError, /"epsilon" is 0, not greater than 0/],
+    ['contextNorm', make({ contextNorm: true }), TypeError, /"contextNorm" must be 'layer_norm' or 'group_norm'/],
+    [
+      'contextNormGroups',
+      make({ contextNorm: 'group_norm' }),
+      RangeError,
+      /"contextNormGroups" is 32, which does not divide 5 channels/,
+    ],
     ['dim_head', make({ dim_head: 3 }), TypeError, /unknown option "dim_head"/],
     ['before load', () => make({})().forward(x, context), Error, /CrossAttention.forward: no parameters/],
     ...notTensors((tensor) => layer.forward(tensor, context), 'input'),

@@ -7,6 +7,7 @@ import {
   CrossAttention,
   everyScore,
   favorFeatures,
+  groupNorm,
   type Layer,
   type LinearAttentionOptions,
   LongformerAttention,
@@ -197,7 +198,11 @@ describe.each(testBuilds)('%s', (build) => {
 
   it('norms and layers of models', () => {
     for (const dim of DIMS)
-      guarded((make) => [layerNorm(make(9, dim), make(dim), make(dim)), rmsNorm(make(9, dim), make(dim))]);
+      guarded((make) => [
+        layerNorm(make(9, dim), make(dim), make(dim)),
+        rmsNorm(make(9, dim), make(dim)),
+        groupNorm(make(2, 9, dim), dim, make(dim), make(dim)),
+      ]);
     const layers: [Layer, (make: Make) => Tensor][] = [];
     const add = <L extends Layer>(layer: L, forward: (layer: L, make: Make) => Tensor) =>
       layers.push([layer, (make) => forward(layer, make)]);
@@ -211,6 +216,10 @@ describe.each(testBuilds)('%s', (build) => {
       layer.forward(make(7, 7, 5), visible(7, 7)),
     );
     add(new CrossAttention(runtime, { queryDim: 5, contextDim: 3, heads: 2, headDim: 3 }), (layer, make) =>
+      layer.forward(make(2, 9, 5), make(2, 7, 3)),
+    );
+    const norms = { normGroups: 1, contextNorm: 'layer_norm' } as const;
+    add(new CrossAttention(runtime, { queryDim: 5, contextDim: 3, heads: 2, headDim: 3, ...norms }), (layer, make) =>
       layer.forward(make(2, 9, 5), make(2, 7, 3)),
     );
     add(new PatchEmbedding(runtime, { imageSize: 6, patchSize: 3, embedDim: 5 }), (layer, make) =>

@@ -28,7 +28,7 @@ import {
 import { randomMask, randomState } from './layerSupport.ts';
 import { random } from './support.ts';
 
-// The references, which the other suites hold the layers to, against PyTorch 1.13 in float64 running what the original modules
+// The references, which the other suites hold the layers to, against PyTorch (1.13, 2.13) in float64 running what the original modules
 // compute on the same random numbers: the first three values, the middle one and the last.
 
 const runtime = createRuntimeSync();
@@ -73,6 +73,15 @@ describe('OpenFold', () => {
   });
 });
 
+it('AlphaFold 3, GridSelfAttention of transposed pairs', () => {
+  const parameters = state(new TriangleAttention(runtime, { pairDim: 6, heads: 2, headDim: 3, node: 'ending' }));
+  const options = { heads: 2, node: 'ending', endingBias: 'ik', mask: randomMask([5, 5], 3) } as const;
+  is(
+    triangleAttention(random([5, 5, 6], 4), parameters, options),
+    [0.3754898240141, -0.1299224636724, -0.3216048430171, 0.5035001008981, -0.1893140195239],
+  );
+});
+
 it('diffusers, Attention with residual_connection and rescale_output_factor √2', () => {
   const parameters = state(new CrossAttention(runtime, { queryDim: 6, contextDim: 5, heads: 2, headDim: 4 }));
   is(
@@ -83,6 +92,23 @@ it('diffusers, Attention with residual_connection and rescale_output_factor √2
     }),
     [-0.5664126068432, 0.2905521374679, 0.02321307459275, 1.867355111193, 0.3347050918442],
   );
+});
+
+it('diffusers, Attention in the middle of an autoencoder', () => {
+  const options = { queryDim: 8, heads: 1, headDim: 8, bias: true, normGroups: 4, epsilon: 1e-6, residual: true };
+  is(
+    crossAttention(random([2, 5, 8], 8), undefined, state(new CrossAttention(runtime, options)), options),
+    [-0.265275773876, -0.6100994739843, -1.528670799913, -0.6019634108741, 1.177726262012],
+  );
+});
+
+it.each([
+  ['layer_norm', undefined, [-0.5203654587755, -0.4859877857495, -0.801830371844, -0.1554478720866, -1.453942500941]],
+  ['group_norm', 3, [-0.4161191069662, 0.1230046984336, -1.074523472376, -0.1713555726474, -1.991380719149]],
+] as const)('diffusers, Attention with cross_attention_norm %s', (contextNorm, contextNormGroups, expected) => {
+  const options = { queryDim: 8, contextDim: 6, heads: 2, headDim: 4, normGroups: 2, contextNorm, contextNormGroups };
+  const parameters = state(new CrossAttention(runtime, options));
+  is(crossAttention(random([2, 5, 8], 8), random([2, 3, 6], 9), parameters, options), [...expected]);
 });
 
 it('timm, VisionTransformer: patches of an image of another size', () => {

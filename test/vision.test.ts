@@ -2,27 +2,35 @@ import { describe, expect, it } from 'vitest';
 import {
   CrossAttention,
   type CrossAttentionOptions,
+  groupNorm,
   PatchEmbedding,
   type PatchEmbeddingOptions,
   resizePositions,
 } from 'wasm-attention';
-import { crossAttention, type NdArray, patchEmbedding, resizeGrid } from 'wasm-attention/reference';
+import {
+  crossAttention,
+  type NdArray,
+  patchEmbedding,
+  groupNorm as referenceGroupNorm,
+  resizeGrid,
+} from 'wasm-attention/reference';
 import { checkLayer, randomMask, randomState, uploadMask } from './layerSupport.ts';
-import { poisonedRuntime, random, testBuilds, upload } from './support.ts';
+import { expectAccurate, poisonedRuntime, random, testBuilds, upload } from './support.ts';
 
 describe.each(testBuilds)('%s', (build) => {
   const runtime = poisonedRuntime(build);
 
+  /** Without `keys` it attends to itself. */
   function checkCross(options: CrossAttentionOptions, [batch, queries, keys]: number[], mask?: NdArray): void {
     const layer = new CrossAttention(runtime, options);
     const state = randomState(layer, 1);
-    const { heads, residual, rescale } = layer;
-    const [x, context] = [random([batch, queries, layer.queryDim], 8), random([batch, keys, layer.contextDim], 9)];
+    const x = random([batch, queries, layer.queryDim], 8);
+    const context = keys === undefined ? undefined : random([batch, keys, layer.contextDim], 9);
     checkLayer(
       layer,
       state,
-      () => layer.forward(upload(runtime, x), upload(runtime, context), mask && uploadMask(runtime, mask)),
-      (precision) => crossAttention(x, context, state, { heads, mask, residual, rescale, precision }),
+      () => layer.forward(upload(runtime, x), context && upload(runtime, context), mask && uploadMask(runtime, mask)),
+      (precision) => crossAttention(x, context, state, { ...options, mask, precision }),
     );
   }
 
@@ -52,6 +60,67 @@ describe.each(testBuilds)('%s', (build) => {
     checkCross({ ...sizes, bias: true, residual: true }, [3, 21, 19], mask);
     checkCross({ ...sizes, residual: true, rescale: Math.SQRT2 }, [3, 21, 19]);
     checkCross({ ...sizes, rescale: -3 }, [3, 21, 19]);
+  });
+
+  it('group normalisation', () => {
+    for (const [channels, groups] of [
+      [1, 1],
+      [6, 2],
+      [8, 8],
+      [33, 11],
+      [64, 32],
+    ]) {
+      for (const offset of [0, 30]) {
+        for (const rows of [1, 7, 65]) {
+          const input = {
+            shape: [3, rows, channels],
+            data: random([3, rows, channels], 1).data.map((x) => x + offset),
+          };
+          const [weight, bias] = [random([channels], 2), random([channels], 3)];
+          runtime.scope(() => {
+            const [x, w, b] = [input, weight, bias].map((array) => upload(runtime, array));
+            for (const [ours, theirs] of [[b, bias] as const, []]) {
+              for (const epsilon of [undefined, 0.1]) {
+                const reference = (precision?: 'float32') =>
+                  referenceGroupNorm(input, groups, weight, theirs, { epsilon, precision }).data;
+                expectAccurate(groupNorm(x, groups, w, ours, epsilon).data, reference(), reference('float32'));
+              }
+            }
+            expect(groupNorm(x.view([3, 1, rows, channels]), groups, w, b).data).toEqual(
+              groupNorm(x, groups, w, b).data,
+            );
+          });
+        }
+      }
+    }
+    for (const shape of [
+      [0, 3, 2],
+      [2, 0, 2],
+    ])
+      runtime.scope(() => {
+        expect(groupNorm(runtime.empty(shape), 1, runtime.zeros([2]), runtime.zeros([2])).shape).toEqual(shape);
+      });
+    expect(runtime.memory.usedBytes).toBe(0);
+  });
+
+  it('the middle of an autoencoder, and normalised contexts', () => {
+    const middle = { queryDim: 24, heads: 1, headDim: 24, bias: true, normGroups: 8, epsilon: 1e-6, residual: true };
+    for (const sizes of [
+      [2, 33],
+      [1, 1],
+      [0, 3],
+      [3, 70],
+    ])
+      checkCross(middle, sizes);
+    checkCross({ ...middle, rescale: 2 }, [2, 20, 9]);
+    const sizes = { queryDim: 20, contextDim: 12, heads: 2, headDim: 8, normGroups: 5 };
+    for (const contextNorm of ['layer_norm', 'group_norm'] as const) {
+      const contextNormGroups = contextNorm === 'group_norm' ? 3 : undefined;
+      checkCross({ ...sizes, contextNorm, contextNormGroups }, [3, 21, 19], randomMask([3, 19], 5));
+      checkCross({ ...sizes, normGroups: undefined, contextNorm, contextNormGroups }, [2, 9, 1]);
+    }
+    // A context that is not given is the normalised input, whatever norm_cross is.
+    checkCross({ queryDim: 12, heads: 3, headDim: 4, normGroups: 3, contextNorm: 'layer_norm' }, [2, 17]);
   });
 
   it('attends to its own tokens without a context', () => {
@@ -123,6 +192,20 @@ describe.each(testBuilds)('%s', (build) => {
       'to_out.0.weight',
       'to_out.0.bias',
     ]);
+    // As in the autoencoder of Stable Diffusion: decoder.mid_block.attentions.0.
+    const middle = { queryDim: 512, heads: 1, headDim: 512, bias: true, normGroups: 32, epsilon: 1e-6, residual: true };
+    expect(new CrossAttention(runtime, middle).shapes).toEqual({
+      'group_norm.weight': [512],
+      'group_norm.bias': [512],
+      'to_q.weight': [512, 512],
+      'to_q.bias': [512],
+      'to_k.weight': [512, 512],
+      'to_k.bias': [512],
+      'to_v.weight': [512, 512],
+      'to_v.bias': [512],
+      'to_out.0.weight': [512, 512],
+      'to_out.0.bias': [512],
+    });
   });
 
   it('resizes a table of positions', () => {

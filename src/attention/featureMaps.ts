@@ -1,5 +1,5 @@
 import { FeatureMap as Kind } from '../../assembly/params.ts';
-import { checkInteger, checkOneOf, checkOptions, checkPositive, wrongKind, wrongValue } from '../check.ts';
+import { checkFlag, checkInteger, checkOneOf, checkOptions, checkPositive, wrongKind, wrongValue } from '../check.ts';
 import {
   type FavorFeatures,
   type FavorOptions,
@@ -35,7 +35,7 @@ export function favorFeatures(options: FavorOptions): FavorFeatures {
     if (value > MOST_FEATURES) throw wrongValue(where, name, `is ${value}, but at most ${MOST_FEATURES} is possible`);
   }
   checkInteger(where, 'seed', seed);
-  if (typeof orthogonal !== 'boolean') throw wrongKind(where, 'orthogonal', 'true or false', orthogonal);
+  checkFlag(where, 'orthogonal', orthogonal);
   return features(options);
 }
 

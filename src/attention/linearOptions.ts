@@ -1,5 +1,6 @@
 import {
   checkFinite,
+  checkFlag,
   checkOneOf,
   checkOptions,
   checkPositive,
@@ -119,9 +120,7 @@ export function linearProblem(
   const isFavor = typeof featureMap === 'object' && 'projection' in featureMap;
   const isDelta = update === 'delta' || update === 'gatedDelta';
   const { causal = update !== 'linear', normalize = featureMap !== 'identity' && !isDelta } = options;
-  for (const [name, flag] of Object.entries({ causal, normalize })) {
-    if (typeof flag !== 'boolean') throw wrongKind(where, name, 'true or false', flag);
-  }
+  for (const [name, flag] of Object.entries({ causal, normalize })) checkFlag(where, name, flag);
   if (isFavor && update !== 'linear') throw wrongValue(where, 'update', `is '${update}', but FAVOR+ needs 'linear'`);
   if (isFavor && !normalize) throw wrongValue(where, 'normalize', 'is false, but FAVOR+ is defined by its quotient');
   if (isDelta && normalize)

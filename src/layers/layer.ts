@@ -3,7 +3,7 @@ import { defineDispose } from '../dispose.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { Tensor } from '../tensor.ts';
 import { linear } from './linear.ts';
-import { layerNorm, rmsNorm } from './norm.ts';
+import { groupNorm, layerNorm, rmsNorm } from './norm.ts';
 
 /** Parameters by name: values in C order, or with their shape, as tensors and `readSafetensors` have them. */
 export type StateDict = Readonly<Record<string, ArrayLike<number> | StateEntry>>;
@@ -105,6 +105,11 @@ export abstract class Layer {
   /** @internal `layerNorm` by `name.weight` and `name.bias` */
   layerNorm(name: string, input: Tensor, epsilon?: number): Tensor {
     return layerNorm(input, this.parameter(`${name}.weight`), this.find(`${name}.bias`), epsilon);
+  }
+
+  /** @internal `groupNorm` by `name.weight` and `name.bias` */
+  groupNorm(name: string, input: Tensor, groups: number, epsilon?: number): Tensor {
+    return groupNorm(input, groups, this.parameter(`${name}.weight`), this.find(`${name}.bias`), epsilon);
   }
 
   /** @internal `rmsNorm` by `name.weight` */

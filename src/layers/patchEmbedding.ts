@@ -1,4 +1,4 @@
-import { checkInteger, checkOptions, checkSameShape, checkTensor, wrongKind, wrongValue } from '../check.ts';
+import { checkFlag, checkInteger, checkOptions, checkSameShape, checkTensor, wrongValue } from '../check.ts';
 import { checkGrid, resizePositions } from '../position/resize.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Tensor } from '../tensor.ts';
@@ -56,10 +56,7 @@ export class PatchEmbedding extends Layer {
     checkOptions(where, options, layerOptions);
     const { imageSize, patchSize, channels = 3, embedDim, registerTokens = 0, bias = true } = options;
     const { classToken = true, embedPrefix = true, antialias = true } = options;
-    for (const name of flags) {
-      if (options[name] !== undefined && typeof options[name] !== 'boolean')
-        throw wrongKind(where, name, 'true or false', options[name]);
-    }
+    for (const name of flags) if (options[name] !== undefined) checkFlag(where, name, options[name]);
     for (const [name, size] of Object.entries({ patchSize, channels, embedDim })) checkInteger(where, name, size, 1);
     checkInteger(where, 'registerTokens', registerTokens);
     const size = typeof imageSize === 'number' ? [imageSize, imageSize] : imageSize;

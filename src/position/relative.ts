@@ -1,4 +1,4 @@
-import { checkInteger, checkOptions, checkTensor, wrongKind, wrongValue } from '../check.ts';
+import { checkFlag, checkInteger, checkOptions, checkTensor, wrongKind, wrongValue } from '../check.ts';
 import { type RelativeBucketOptions, relativePositionBucket } from '../reference/relative.ts';
 import { Tensor } from '../tensor.ts';
 
@@ -35,7 +35,7 @@ export function relativePositionBias(table: Tensor, options: RelativeBiasOptions
   checkInteger(where, 'queries', queries);
   checkInteger(where, 'keys', keys);
   checkInteger(where, 'queryOffset', queryOffset, -(2 ** 30));
-  if (typeof bidirectional !== 'boolean') throw wrongKind(where, 'bidirectional', 'true or false', bidirectional);
+  checkFlag(where, 'bidirectional', bidirectional);
   const [buckets, heads] = table.shape;
   const own = bidirectional ? buckets / 2 : buckets;
   if (!Number.isInteger(own) || own < 2)

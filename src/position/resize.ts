@@ -1,4 +1,4 @@
-import { checkInteger, checkOptions, checkSameShape, checkTensor, wrongKind } from '../check.ts';
+import { checkFlag, checkInteger, checkOptions, checkSameShape, checkTensor, wrongKind } from '../check.ts';
 import { resizeGrid } from '../reference/resize.ts';
 import { Tensor } from '../tensor.ts';
 
@@ -33,7 +33,7 @@ export function resizePositions(table: Tensor, options: ResizePositionsOptions):
   checkGrid(where, 'from', from);
   checkGrid(where, 'to', to);
   checkInteger(where, 'prefix', prefix);
-  if (typeof antialias !== 'boolean') throw wrongKind(where, 'antialias', 'true or false', antialias);
+  checkFlag(where, 'antialias', antialias);
   checkTensor(where, 'table', table, runtime, { rank: 2 });
   const dim = table.shape[1];
   checkSameShape(where, 'table', table.shape, [prefix + from[0] * from[1], dim]);

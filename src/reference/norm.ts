@@ -24,6 +24,45 @@ export function rmsNorm(input: NdArray, weight: NdArray, options: NormOptions = 
   return normalize(input, weight, undefined, false, options.epsilon ?? 1e-6, rounder(options.precision));
 }
 
+/**
+ * Group normalisation with the channels last: `y = (x − μ)/√(σ² + ε)·weight + bias`, μ and σ² over a batch's rows and the channels of a
+ * group; ε is 1e-5 by default.
+ *
+ * Source: Wu, He 2018, eq. 7; `torch.nn.functional.group_norm`.
+ *
+ * @param input [batch, ..., channels]
+ * @param groups of `channels / groups` neighbouring channels
+ */
+export function groupNorm(
+  input: NdArray,
+  groups: number,
+  weight: NdArray,
+  bias?: NdArray,
+  options: NormOptions = {},
+): Float64NdArray {
+  const { epsilon = 1e-5, precision } = options;
+  const output = zeros(input.shape);
+  const round = rounder(precision);
+  const [channels] = weight.shape;
+  const size = output.data.length / input.shape[0];
+  for (let first = 0; first < output.data.length; first += size) {
+    for (let group = 0; group < groups; group++) {
+      const places: number[] = [];
+      for (let at = first; at < first + size; at++)
+        if (Math.floor(((at % channels) * groups) / channels) === group) places.push(at);
+      const mean = round(places.reduce((sum, at) => round(sum + input.data[at]), 0) / places.length);
+      const off = (at: number) => round(input.data[at] - mean);
+      const variance = round(places.reduce((sum, at) => round(sum + round(off(at) ** 2)), 0) / places.length);
+      const deviation = round(Math.sqrt(round(variance + epsilon)));
+      for (const at of places) {
+        const x = round(round(off(at) / deviation) * weight.data[at % channels]);
+        output.data[at] = bias ? round(x + bias.data[at % channels]) : x;
+      }
+    }
+  }
+  return output;
+}
+
 function normalize(
   input: NdArray,
   weight: NdArray,
