@@ -48,6 +48,7 @@ export { PatchEmbedding, type PatchEmbeddingOptions } from './layers/patchEmbedd
 export { TriangleAttention, type TriangleAttentionOptions } from './layers/triangle.ts';
 export { alibiSlopes } from './position/alibi.ts';
 export { addPositions, type LearnedPositionOptions } from './position/learned.ts';
+export { type MixedRotaryApplyOptions, MixedRotaryEmbedding, type MixedRotaryOptions } from './position/mixedRope.ts';
 export { type RelativeBiasOptions, relativePositionBias } from './position/relative.ts';
 export { type ResizePositionsOptions, resizePositions } from './position/resize.ts';
 export { type RotaryApplyOptions, RotaryEmbedding, type RotaryEmbeddingOptions } from './position/rope.ts';

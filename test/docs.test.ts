@@ -64,6 +64,12 @@ const data: Record<string, () => Record<string, unknown>> = {
     columns: positions(9),
   }),
   'position/rope.ts: const axes': () => ({ ...heads(9, 64), rows: positions(9), columns: positions(9) }),
+  'position/mixedRope.ts: const rotary': () => ({
+    query: tensor(1, 6, 9, 64),
+    frequencies: random([2, 6, 32], 1).data,
+    rows: positions(9),
+    columns: positions(9),
+  }),
   'position/relative.ts: const bias': () => ({ table: tensor(32, 4), ...heads(512, 8) }),
   'safetensors.ts: const layer': () => ({ readFile: async () => emptySafetensors() }),
 };

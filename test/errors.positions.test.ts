@@ -3,6 +3,7 @@ import {
   addPositions,
   alibiSlopes,
   applyRotaryTables,
+  MixedRotaryEmbedding,
   RotaryEmbedding,
   relativePositionBias,
   sinusoidalEncoding,
@@ -80,6 +81,37 @@ describe('RotaryEmbedding', () => {
       RangeError,
       /"positions\[2\]" is 2/,
     ],
+  ]);
+});
+
+describe('MixedRotaryEmbedding', () => {
+  const input = float(1, 2, 3, 4);
+  const good = { headDim: 4, heads: 2, frequencies: [1, 2, 3, 4, 5, 6, 7, 8] };
+  const make = (options: Loose) => () => new MixedRotaryEmbedding(runtime, { ...good, ...options });
+  const rotary = make({})();
+  const apply = (options: Loose) => () => rotary.apply(input, options);
+  const positions = [0, 1, 2, 3, 4, 5];
+  refuses([
+    ['headDim odd', make({ headDim: 3 }), RangeError, /"headDim" is 3, not even/],
+    ['headDim 0', make({ headDim: 0 }), RangeError, /"headDim" is 0, not an integer ≥ 2/],
+    ['heads 0', make({ heads: 0 }), RangeError, /"heads" is 0/],
+    ['heads 3', make({ heads: 3 }), RangeError, /"frequencies" has 8 entries, but 6 an axis are needed/],
+    ['no frequencies', make({ frequencies: [] }), RangeError, /"frequencies" has 0 entries, but 4 an axis/],
+    ['frequencies undefined', make({ frequencies: undefined }), RangeError, /"frequencies" has undefined entries/],
+    ['frequencies NaN', make({ frequencies: [1, 2, N, 4] }), RangeError, /"frequencies\[2\]" is NaN/],
+    ['style', make({ style: 'gptj' }), TypeError, /"style" must be 'half' or 'interleaved'/],
+    ['base', make({ base: 10 }), TypeError, /unknown option "base"/],
+    ...notTensors((tensor) => rotary.apply(tensor, { positions }), 'input'),
+    ofOther((tensor) => rotary.apply(tensor, { positions }), 'input'),
+    ['no options', apply(undefined), TypeError, /"options" must be an object/],
+    ['no positions', apply({}), RangeError, /"positions" has undefined entries, but 6 or 6 are needed/],
+    ['positions of one axis', apply({ positions: [0, 1, 2] }), RangeError, /"positions" has 3 entries, but 6 or 6/],
+    ['positions NaN', apply({ positions: [0, 1, 2, N, 4, 5] }), RangeError, /"positions\[3\]" is NaN/],
+    ['layout', apply({ positions, layout: 'sbhd' }), TypeError, /"layout" must be/],
+    ['heads of input', apply({ positions, layout: 'bshd' }), RangeError, /"input" has 3 heads, but .* for 2/],
+    ['headDim of input', () => rotary.apply(float(1, 2, 3, 6), { positions }), RangeError, /"input" has headDim 6/],
+    ['output', apply({ positions, output: float(1, 2, 3, 6) }), RangeError, /"output" has shape/],
+    ['offset', apply({ positions, offset: 1 }), TypeError, /unknown option "offset"/],
   ]);
 });
 

@@ -14,6 +14,7 @@ import {
   layerNorm,
   linear,
   linearAttentionState,
+  MixedRotaryEmbedding,
   MSAColumnAttention,
   MSAColumnGlobalAttention,
   MSARowAttentionWithPairBias,
@@ -316,6 +317,15 @@ describe.each(testBuilds)('%s', (build) => {
             { style },
           ),
         ]);
+      }
+    }
+    for (const headDim of [2, 6, 58]) {
+      const frequencies = random([2, 3, headDim / 2], 1).data;
+      const mixed = new MixedRotaryEmbedding(runtime, { headDim, heads: 3, frequencies });
+      const positions = random([2, 9], 2).data;
+      for (const layout of ['bhsd', 'bshd'] as const) {
+        const shape = layout === 'bhsd' ? [2, 3, 9, headDim] : [2, 9, 3, headDim];
+        guarded((make, into) => [mixed.apply(make(...shape), { layout, positions, output: into(...shape) })]);
       }
     }
     for (const dim of [1, 2, 5, 64]) {

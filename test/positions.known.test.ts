@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import {
+  mixedRotaryEmbedding,
   type RotaryOptions,
   type RotaryScaling,
   relativePositionBucket,
   rotaryEmbedding,
   rotaryFrequencies,
 } from 'wasm-attention/reference';
+import { random } from './support.ts';
 
 // What other implementations compute, against the reference, which positions.test.ts holds the kernels to.
 
@@ -15,6 +17,17 @@ function expectClose(actual: ArrayLike<number>, expected: readonly number[], rel
     expect(Math.abs(actual[i] - x), `[${i}]: ${actual[i]}, expected ${x}`).toBeLessThanOrEqual(relative * Math.abs(x));
   });
 }
+
+it('rope-vit, compute_mixed_cis and apply_rotary_emb, on PyTorch 2.13 in float64', () => {
+  const patches = Array.from({ length: 12 }, (_, t) => t);
+  const positions = {
+    shape: [2, 1, 12],
+    data: [...patches.map((t) => t % 4), ...patches.map((t) => Math.floor(t / 4))],
+  };
+  const { data } = mixedRotaryEmbedding(random([2, 3, 12, 8], 8), random([2, 3, 4], 9), positions);
+  const expected = [-0.2698194384575, -0.2503257095814, -0.4776217639446, 0.6661517620087, 0.4862583390092];
+  expectClose([data[0], data[1], data[2], data[data.length >> 1], data[data.length - 1]], expected, 1e-12);
+});
 
 describe('Hugging Face Transformers, tests/utils/test_modeling_rope_utils.py: headDim 128, base 10000', () => {
   const every = [0, 1, 5, 16, 17, 20, 30, 31, 35, 40, 41, 42, 63];

@@ -3,12 +3,14 @@ import {
   addPositions,
   alibiSlopes,
   applyRotaryTables,
+  MixedRotaryEmbedding,
   RotaryEmbedding,
   type RotaryScaling,
   relativePositionBias,
   sinusoidalEncoding,
 } from 'wasm-attention';
 import {
+  mixedRotaryEmbedding,
   type RotaryOptions,
   relativePositionBias as referenceBias,
   sinusoidalEncoding as referenceSinusoidal,
@@ -42,6 +44,39 @@ const scalings: RotaryScaling[] = [
 
 describe.each(testBuilds)('%s', (build) => {
   const runtime = poisonedRuntime(build);
+
+  it.each(['half', 'interleaved'] as const)('%s, mixed: frequencies of each head on several axes', (style) => {
+    for (const [batch, heads, length, headDim, axes] of [
+      [2, 3, 12, 8, 2],
+      [1, 1, 1, 2, 1],
+      [3, 2, 70, 20, 3],
+      [2, 4, 0, 6, 2],
+    ]) {
+      const frequencies = random([axes, heads, headDim / 2], 1);
+      const rotary = new MixedRotaryEmbedding(runtime, { headDim, heads, frequencies: frequencies.data, style });
+      expect(rotary.axes).toBe(axes);
+      for (const layout of ['bhsd', 'bshd'] as const) {
+        const input = random(layout === 'bhsd' ? [batch, heads, length, headDim] : [batch, length, heads, headDim], 2);
+        for (const batches of [1, batch]) {
+          const positions = random([axes, batches, length], 3, 200);
+          const reference = (precision?: 'float32') =>
+            mixedRotaryEmbedding(input, frequencies, positions, { style, layout, precision }).data;
+          runtime.scope(() => {
+            const given = upload(runtime, input);
+            const output = runtime.empty(input.shape);
+            expect(rotary.apply(given, { positions: positions.data, layout, output })).toBe(output);
+            expect(given.data).toEqual(input.data);
+            expectAccurate(output.data, reference(), reference('float32'));
+            rotary.apply(given, { positions: positions.data, layout });
+            expect(given.data).toEqual(output.data);
+            rotary.apply(given, { positions: new Float64Array(axes * length), layout });
+            expect(given.data).toEqual(output.data);
+          });
+        }
+      }
+    }
+    expect(runtime.memory.usedBytes).toBe(0);
+  });
 
   function check(
     shape: number[],

@@ -10,7 +10,7 @@ import {
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Tensor } from '../tensor.ts';
 import { writeAngles } from './angles.ts';
-import { checkRotation, rotate } from './rotaryTables.ts';
+import { checkPositions, checkRotation, rotate } from './rotaryTables.ts';
 
 export type RotaryEmbeddingOptions = {
   headDim: number;
@@ -124,12 +124,7 @@ export class RotaryEmbedding {
     if (role !== undefined || this.#xpos) checkOneOf(where, 'role', role, ['query', 'key']);
     const axes = this.#axes;
     const { positions = Array.from({ length: axes.count * length }, (_, at) => offset + (at % length)) } = options;
-    const shared = positions.length === axes.count * length;
-    if (!shared && positions.length !== axes.count * batch * length) {
-      const needed = `${axes.count * length} or ${axes.count * batch * length} are needed`;
-      throw wrongValue(where, 'positions', `has ${positions.length} entries, but ${needed}`);
-    }
-    for (let i = 0; i < positions.length; i++) checkFinite(where, `positions[${i}]`, positions[i]);
+    const shared = checkPositions(where, positions, axes.count, batch, length);
     const pairs = this.rotaryDim / 2;
     const tableBytes = (positions.length / axes.count) * pairs * 4;
     this.runtime.withScratch([tableBytes, tableBytes], (cos, sin) => {

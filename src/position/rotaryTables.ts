@@ -1,6 +1,6 @@
 import { Rope } from '../../assembly/params.ts';
 import { type Layout, overlap, stridesOf } from '../attention/options.ts';
-import { checkOneOf, checkOptions, checkSameShape, checkTensor, wrongKind, wrongValue } from '../check.ts';
+import { checkFinite, checkOneOf, checkOptions, checkSameShape, checkTensor, wrongKind, wrongValue } from '../check.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { Tensor } from '../tensor.ts';
 
@@ -67,6 +67,23 @@ export function checkRotation(
   if (output.address !== input.address && overlap(input, output))
     throw wrongValue(where, 'output', 'overlaps "input" without being the same');
   return { batch: input.shape[0], length: input.shape[layout === 'bhsd' ? 2 : 1] };
+}
+
+/** Positions [axes · sequence] or [axes · batch · sequence]; returns whether the batches share them. */
+export function checkPositions(
+  where: string,
+  positions: ArrayLike<number>,
+  axes: number,
+  batch: number,
+  length: number,
+): boolean {
+  const shared = positions?.length === axes * length;
+  if (!shared && positions?.length !== axes * batch * length) {
+    const needed = `${axes * length} or ${axes * batch * length} are needed`;
+    throw wrongValue(where, 'positions', `has ${positions?.length} entries, but ${needed}`);
+  }
+  for (let i = 0; i < positions.length; i++) checkFinite(where, `positions[${i}]`, positions[i]);
+  return shared;
 }
 
 type Rotation = {

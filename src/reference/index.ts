@@ -14,6 +14,7 @@ export * from './linear.ts';
 export * from './linearAttention.ts';
 export * from './longformer.ts';
 export * from './masks.ts';
+export * from './mixedRope.ts';
 export * from './multiHead.ts';
 export * from './norm.ts';
 export * from './patchEmbedding.ts';
