@@ -58,14 +58,19 @@ export function decode(
   const texts = Object.fromEntries(
     Object.entries(memories).map(([name, memory]) => [name, stream(decoder, length, memory)]),
   );
-  const error = (text: Text, seen?: number) => distance(text, decoder.recompute(text.tokens, seen), vocabulary);
   const { float32, int8, window: ring, sinks: ringWithSinks } = texts;
+  const error = (text: Text, whole: Float32Array) => distance(text, whole, vocabulary);
   return {
     sizes,
     length,
     texts,
-    /** Against a recomputation of the whole text: of the ring, one in which each token sees `window` last ones. */
-    errors: { float32: error(float32), int8: error(int8), window: error(ring, window) },
+    /** Against a recomputation of the whole text, in which each token sees what was in the cache. */
+    errors: {
+      float32: error(float32, decoder.recompute(float32.tokens)),
+      int8: error(int8, decoder.recompute(int8.tokens)),
+      window: error(ring, decoder.recompute(ring.tokens, window)),
+      sinks: error(ringWithSinks, decoder.recomputeWithSinks(ringWithSinks.tokens, window, sinks)),
+    },
     /** How many tokens the text of the ring with sinks has in common with that of the whole cache, from the first on. */
     common: commonLength(ringWithSinks.tokens, float32.tokens),
   };
@@ -87,6 +92,7 @@ export function report({ sizes, length, texts, errors, common }: ReturnType<type
     line('float32', `Logits differ from a recomputation of the whole text by ${errors.float32.toExponential(1)}.`),
     line('int8', `By ${errors.int8.toExponential(1)}.`),
     line('window', `From a recomputation that sees as many last tokens: ${errors.window.toExponential(1)}.`),
-    line('sinks', `The first tokens stay as well. ${common} tokens as with the whole cache.`),
+    line('sinks', `The first tokens stay as well; likewise: ${errors.sinks.toExponential(1)}.`),
+    `The ring with sinks writes the first ${common} tokens as the whole cache does.`,
   ];
 }

@@ -72,6 +72,32 @@ export class Decoder {
     );
   }
 
+  /**
+   * The same where each token sees the first `sinks` and the last `window` ones, as if they were one text (Xiao et al. 2023,
+   * StreamingLLM, section 3.2): what it sees is put together token by token, and only then gets its positions.
+   */
+  recomputeWithSinks(tokens: readonly number[], window: number, sinks: number): Float32Array {
+    const { runtime } = this;
+    return this.#run(tokens, 0, (_layer, query, key, value) => {
+      const output = runtime.empty(query.shape);
+      for (let t = 0; t < tokens.length; t++) {
+        const seen = Array.from(tokens.keys()).filter((j) => j <= t && (j < sinks || j > t - window));
+        const rows = (tensor: Tensor) => {
+          const [, , heads, dim] = tensor.shape;
+          const row = (j: number) => Array.from(tensor.data.subarray(j * heads * dim, (j + 1) * heads * dim));
+          return runtime.tensor([1, seen.length, heads, dim], seen.flatMap(row));
+        };
+        runtime.scope(() => {
+          // The query is at position t; the token before it at t − 1, whichever it is.
+          const keys = this.rotary.apply(rows(key), { offset: t + 1 - seen.length, layout: 'bshd' });
+          const at = (tensor: Tensor) => tensor.view([tokens.length, 1, ...tensor.shape.slice(2)]).slice(t, 1);
+          scaledDotProductAttention(at(query), keys, rows(value), { layout: 'bshd', output: at(output) });
+        });
+      }
+      return output;
+    });
+  }
+
   #run(
     tokens: readonly number[],
     offset: number,

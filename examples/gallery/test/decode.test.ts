@@ -17,6 +17,7 @@ describe.each(['simd', 'relaxed'] as const)('%s', (build) => {
     expect(new Set(texts.float32.tokens).size).toBeGreaterThan(5);
     expect(errors.float32).toBeLessThanOrEqual(1e-5);
     expect(errors.window).toBeLessThanOrEqual(1e-5);
+    expect(errors.sinks).toBeLessThanOrEqual(1e-5);
   });
 
   it('int8 is near, and not the same', () => {
