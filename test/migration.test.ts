@@ -271,6 +271,17 @@ const cases: Record<string, [string, Case][]> = {
     ['`rotary_cos`, `rotary_sin`', rotated('interleaved')],
     ['`block_table`', makesCache],
     ['a row that sees nothing', emptyRow],
+    [
+      "FlashMLA's `head_dim_v=w`",
+      ([code, cache]) => {
+        const output = evaluate(code, { q: lay('bshd', q), k: lay('bshd', k) }) as api.Tensor;
+        const values = { shape: [batch, heads, keys, 3], data: k.data.filter((_, at) => at % headDim < 3) };
+        expectClose(swapped(output), attention({}, k, values));
+        const stored = evaluate(cache) as api.KVCache;
+        expect(stored.valueDim).toBe(512);
+        stored.dispose();
+      },
+    ],
   ],
   'onnxruntime-web': [
     ['`num_heads`', () => {}],

@@ -19,6 +19,9 @@ import { type KeyValues, sizesIn } from './keyValues.ts';
  * StreamingLLM): with `rotary`, the sinks move along, so that distances count what is in the cache. An append overwrites the
  * oldest tokens before its queries attend: only a token at a time sees its whole window.
  *
+ * With `sharedValues` values are the first columns of the keys and are not stored again, as multi-head latent attention has them:
+ * `cache.append(latents)`. An int8 row then has one scale for both.
+ *
  * `'float16'` stores the nearest float16. `'int8'` stores `round(x / s)` with `s = max|x| / 127` over a token of a head: an
  * error of at most s/2 an element; a row that is not finite is NaN as a whole. Over 4096 normal random keys and values of
  * headDim 128, an output's root mean square error, relative to the outputs, is 3.5e-4 for float16 and 1e-2 for int8.

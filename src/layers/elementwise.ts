@@ -30,6 +30,16 @@ export function swapAxes<D extends DType>(input: Tensor<D>): Tensor<D> {
 /** Rows of a tensor whose last axis has `dim` elements, from element `offset` of each on. */
 export type Columns = { tensor: Tensor; dim: number; offset: number };
 
+/** Copies tensors to columns side by side. */
+export function putColumns(to: Columns, ...parts: readonly Tensor[]): void {
+  let { offset } = to;
+  for (const tensor of parts) {
+    const dim = tensor.shape[tensor.shape.length - 1];
+    copyColumns({ ...to, offset }, { tensor, dim, offset: 0 }, dim);
+    offset += dim;
+  }
+}
+
 /** Copies `count` elements of each row. */
 export function copyColumns(to: Columns, from: Columns, count: number): void {
   const start = ({ tensor, offset }: Columns) => tensor.address + offset * 4;

@@ -6,7 +6,7 @@ import { checkFinite, checkInteger, checkOptions, checkPositive, checkSameShape,
 import { RotaryEmbedding } from '../position/rope.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Tensor } from '../tensor.ts';
-import { copyColumns } from './elementwise.ts';
+import { copyColumns, putColumns } from './elementwise.ts';
 import {
   cacheOptions,
   cacheShape,
@@ -71,6 +71,7 @@ export class MultiHeadLatentAttention extends Layer {
 
   /**
    * A cache of latents for `forward`: one KV head, whose values lie in its keys, (latentDim + ropeDim) · 4 bytes a token in float32.
+   * With `sinks`, these keep the positions that they had in the text.
    *
    * @param options of `KVCache`: `batch`, `maxLength` or `window`, `dtype`, pages
    */
@@ -99,8 +100,7 @@ export class MultiHeadLatentAttention extends Layer {
       this.#rope.apply(key.view([batch, length, 1, ropeDim]), { layout: 'bshd', positions });
       const dim = latentDim + ropeDim;
       const output = this.runtime.empty([batch, length, dim]);
-      copyColumns({ tensor: output, dim, offset: 0 }, { tensor: latent, dim: latentDim, offset: 0 }, latentDim);
-      copyColumns({ tensor: output, dim, offset: latentDim }, { tensor: key, dim: ropeDim, offset: 0 }, ropeDim);
+      putColumns({ tensor: output, dim, offset: 0 }, latent, key);
       return output;
     });
   }
@@ -194,18 +194,12 @@ export class MultiHeadLatentAttention extends Layer {
     const query = this.runtime.empty([batch, queries, dim]);
     for (let h = 0; h < heads; h++) {
       const start = h * (nopeDim + ropeDim);
-      const at = h * (latentDim + ropeDim);
       this.runtime.scope(() => {
         const matrix = this.parameter('absorbed').slice(h, 1).view([latentDim, nopeDim]);
         const absorbed = linear(this.#part(name, low, start, nopeDim), matrix);
         const turned = this.#part(name, low, start + nopeDim, ropeDim).view([batch, queries, 1, ropeDim]);
         this.#rope.apply(turned, { layout: 'bshd', positions });
-        copyColumns({ tensor: query, dim, offset: at }, { tensor: absorbed, dim: latentDim, offset: 0 }, latentDim);
-        copyColumns(
-          { tensor: query, dim, offset: at + latentDim },
-          { tensor: turned, dim: ropeDim, offset: 0 },
-          ropeDim,
-        );
+        putColumns({ tensor: query, dim, offset: h * (latentDim + ropeDim) }, absorbed, turned);
       });
     }
     return query.view([batch, queries, heads, latentDim + ropeDim]);
@@ -228,8 +222,7 @@ export class MultiHeadLatentAttention extends Layer {
         const from = { tensor: attended, dim: heads * latentDim, offset: h * latentDim };
         copyColumns({ tensor: latent, dim: latentDim, offset: 0 }, from, latentDim);
         const value = this.#part('kv_b_proj', latent, h * (nopeDim + valueDim) + nopeDim, valueDim);
-        const to = { tensor: values, dim: heads * valueDim, offset: h * valueDim };
-        copyColumns(to, { tensor: value, dim: valueDim, offset: 0 }, valueDim);
+        putColumns({ tensor: values, dim: heads * valueDim, offset: h * valueDim }, value);
       });
     }
     return this.project('o_proj', values);
