@@ -9,6 +9,7 @@ import {
   createRuntime,
   createRuntimeSync,
   favorFeatures,
+  KVCache,
   linear,
   linearAttentionState,
   masks,
@@ -71,6 +72,18 @@ function results(runtime: Runtime): Float32Array[] {
       const first = linearAttentionState(q, k, v, options);
       const second = linearAttentionState(q, k, v, { ...options, state: first.state });
       found.push(first.output, first.state, second.output, second.state);
+    }
+    // Decoding: a few queries, keys in parts.
+    const [keys, values] = [8, 9].map((seed) => upload(runtime, random([1, 2, 4100, 64], seed)));
+    const few = upload(runtime, random([1, 8, 2, 64], 7));
+    for (const dtype of ['float32', 'float16', 'int8'] as const) {
+      for (const sharedValues of [false, true]) {
+        const cache = new KVCache(runtime, { kvHeads: 2, headDim: 64, maxLength: 4100, dtype, sharedValues });
+        if (sharedValues) cache.append(keys);
+        else cache.append(keys, values);
+        found.push(scaledDotProductAttention(few, cache));
+        cache.dispose();
+      }
     }
     return found.map((tensor) => tensor.toArray());
   });
