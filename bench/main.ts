@@ -9,6 +9,7 @@ import { nodeMajor, readOptions } from './options.ts';
 import { callOverhead } from './overhead.ts';
 import { peakProbe } from './peak/peak.ts';
 import { outcomesText, suiteText } from './report/text.ts';
+import { responsiveness } from './responsive.ts';
 import { flops } from './shapes.ts';
 import { planPredictions, sparseLinearity } from './sparse.ts';
 import { startup } from './startup.ts';
@@ -79,6 +80,9 @@ for (const [name, { median, low, high }] of await planPredictions(builds[0])) {
   const off = median >= 1 ? { median, low, high } : { median: 1 / median, low: 1 / high, high: 1 / low };
   absolute(`${name}: measured time and its plan's apart`, 1.2, 'ratio', off);
 }
+const responsive = await responsiveness(builds[0]);
+absolute('asynchronous form, causal 16,384: times the other', 1.1, 'ratio', responsive.overhead);
+absolute('asynchronous form: longest time between turns', 16, 'ms', responsive.longest);
 console.log(outcomesText(outcomes));
 
 const seconds = (performance.now() - started) / 1000;
