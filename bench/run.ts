@@ -9,6 +9,7 @@ import { callOverhead } from './overhead.ts';
 import { peakProbe } from './peak/peak.ts';
 import type { Machine, Report } from './report/report.ts';
 import { outcomesText, suiteText } from './report/text.ts';
+import { responsiveness } from './responsive.ts';
 import { flops } from './shapes.ts';
 import { planPredictions, sparseLinearity } from './sparse.ts';
 import { startup } from './startup.ts';
@@ -125,5 +126,10 @@ async function absoluteOutcomes(
     const off = median >= 1 ? { median, low, high } : { median: 1 / median, low: 1 / high, high: 1 / low };
     outcomes.push(atMost(`${name}: measured time and its plan's apart`, 1.2, 'ratio', off));
   }
+  const responsive = await responsiveness(build);
+  outcomes.push(
+    atMost('asynchronous form, causal 16,384: times the other', 1.1, 'ratio', responsive.overhead),
+    atMost('asynchronous form: longest time between turns', 16, 'ms', responsive.longest),
+  );
   return outcomes;
 }
