@@ -1,11 +1,13 @@
 import {
   alibiSlopes,
   createRuntime,
+  favorFeatures,
   KVCache,
   linearAttention,
   RotaryEmbedding,
   type Runtime,
   type RuntimeOptions,
+  retentionDecay,
   scaledDotProductAttention,
   sinusoidalEncoding,
   type Tensor,
@@ -121,7 +123,8 @@ function digestsOf(runtime: Runtime): Record<string, string> {
     new RotaryEmbedding(runtime, { headDim: 64, ...options }).apply(array([1, 2, 300, 64], 7), { offset });
   const yarn = { type: 'yarn', factor: 4, originalMaxPosition: 4096 } as const;
   const { whole, parts } = splitBatch(runtime);
-  if (digest(whole) !== digest(parts)) throw new Error('batch: a call for each batch gives other bits than one for all');
+  if (digest(whole) !== digest(parts))
+    throw new Error('batch: a call for each batch gives other bits than one for all');
   const outputs: Record<string, Tensor> = {
     batch: whole,
     causal: scaledDotProductAttention(q, k, v, { causal: true }),
@@ -131,6 +134,8 @@ function digestsOf(runtime: Runtime): Record<string, string> {
     float16: cached('float16'),
     int8: cached('int8'),
     linear: linearAttention(q, k, v, { featureMap: 'elu', causal: true }),
+    favor: linearAttention(q, k, v, { featureMap: favorFeatures({ headDim: 64, features: 32 }) }),
+    retention: linearAttention(q, k, v, { update: 'gated', decay: retentionDecay(2) }),
     rope: turned({}, 0),
     'rope far': turned({ base: 500_000, style: 'interleaved' }, 100_000),
     yarn: turned({ scaling: yarn }, 5000),
