@@ -1,4 +1,4 @@
-export { heapBase, scratchBytes, run, finish, abandon, poolWorker } from './pool';
+export { heapBase, scratchBytes, run, finish, abandon, dismiss, poolWorker } from './pool';
 export { accumulate, accumulateTall, accumulateVisible } from './micro/accumulate';
 export { dots, dotsTall } from './micro/dots';
 export { accumulateFew, accumulateOne, dotsFew, dotsOne } from './micro/few';

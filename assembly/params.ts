@@ -84,8 +84,11 @@ export const enum Block { queries = 64, lanes = 8, keys = 120, boundsBytes = 512
  */
 export const enum Kernel { flash = 0, scores, linear, append, recurrence, causalConv }
 
-/** The job that all threads work on, in the words below the heap. `remaining` tasks are not taken (≤ 0: none), `unfinished` ones not computed. */
-export const enum Job { generation = 0, remaining, unfinished, failed, kernel, params, scratch, scratchBytes, words }
+/**
+ * The job that all threads work on, in the words below the heap. `remaining` tasks are not taken (≤ 0: none), `unfinished` ones not
+ * computed; with `ended` workers go home.
+ */
+export const enum Job { generation = 0, remaining, unfinished, failed, kernel, params, scratch, scratchBytes, ended, words }
 
 /** Linear attention: what a recurrence over tokens reads and writes; a task is a KV head of a batch, or some of its value columns. */
 export const enum Recurrence {

@@ -106,10 +106,19 @@ export function abandon(): void {
   leave(max(atomic.xchg<i32>(job(Job.remaining), 0), 0) + 1);
 }
 
-/** The life of a worker: it ends with its thread, or by a trap. */
+/** Wakes the workers for good: an engine may fail to end a thread that is just about to sleep (SpiderMonkey). */
+export function dismiss(): void {
+  atomic.store<i32>(job(Job.ended), 1);
+  atomic.add<i32>(job(Job.generation), 1);
+  atomic.notify(job(Job.generation), -1);
+}
+
+/** The life of a worker: until it is dismissed, or ends with its thread or by a trap. */
 export function poolWorker(thread: i32): void {
   for (;;) {
+    // In this order: whoever sees the last generation also sees that it is the last.
     const generation = atomic.load<i32>(job(Job.generation));
+    if (atomic.load<i32>(job(Job.ended)) != 0) return;
     work(thread);
     atomic.wait<i32>(job(Job.generation), generation);
   }

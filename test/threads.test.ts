@@ -237,6 +237,15 @@ describe('asking for threads', () => {
     await silent.pool.started(100);
     expect([silent.threads, silent.threadsReason]).toEqual([1, expect.stringContaining('not start')]);
     silent.dispose();
+    let made = 0;
+    const late = createRuntimeSync({
+      threads: 3,
+      createWorker: () => fakeWebWorker(made++ === 0 ? '' : READY),
+    });
+    await late.pool.started(3000);
+    expect([late.threads, late.threadsReason]).toEqual([2, expect.stringContaining('not start')]);
+    compute(late);
+    late.dispose();
     const throwing = () => {
       throw new Error('SecurityError');
     };
@@ -365,6 +374,21 @@ describe('a worker that dies', () => {
 });
 
 describe('the end', () => {
+  it('sends workers home, even if nothing ends their threads', async () => {
+    let ended = 0;
+    const createWorker = () => {
+      const worker = fakeWebWorker(`${READY} post('home');`);
+      worker.addEventListener('message', ({ data }: { data: string }) => {
+        if (data === 'home') ended++;
+      });
+      return { ...worker, terminate() {} };
+    };
+    const runtime = await createRuntime({ threads: 3, createWorker });
+    compute(runtime);
+    runtime.dispose();
+    await eventually(() => ended === 2);
+  });
+
   it('may come while the workers start', async () => {
     const runtime = createRuntimeSync({ threads: 4 });
     const { pool } = runtime;
@@ -406,6 +430,12 @@ describe('the end', () => {
     expect(ended.code).toBe(code);
   });
 });
+
+/** What a real worker does. */
+const READY = `
+  const kernels = new WebAssembly.Instance(job.module, { env: { memory: job.memory } }).exports;
+  post('ready');
+  kernels.poolWorker(job.thread);`;
 
 function scratchFor(runtime: Runtime, params: number): [scratch: number, bytes: number] {
   const bytes = runtime.kernels.scratchBytes(Kernel.linear, params);

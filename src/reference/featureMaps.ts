@@ -59,7 +59,7 @@ function length(row: Float64Array): number {
   return Math.sqrt(row.reduce((sum, x) => sum + x * x, 0));
 }
 
-/** N(0, 1) by Box–Muller from mulberry32. */
+/** N(0, 1) by Marsaglia's polar method from mulberry32: the same numbers on every engine. */
 function normals(seed: number): () => number {
   let state = Math.imul(seed + 1, 0x9e3779b1) >>> 0;
   const uniform = () => {
@@ -68,7 +68,23 @@ function normals(seed: number): () => number {
     x ^= x + Math.imul(x ^ (x >>> 7), x | 61);
     return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32;
   };
-  return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+  return () => {
+    for (;;) {
+      const [x, y] = [2 * uniform() - 1, 2 * uniform() - 1];
+      const square = x * x + y * y;
+      if (square > 0 && square < 1) return x * Math.sqrt((-2 * ln(square)) / square);
+    }
+  };
+}
+
+/** `ln x` of 0 < x < 1 as `2·artanh((x − 1)/(x + 1))` near 1: engines differ in the last bit of `Math.log`. */
+function ln(x: number): number {
+  let [mantissa, halvings] = [x, 0];
+  for (; mantissa < Math.SQRT1_2; mantissa *= 2) halvings++;
+  const t = (mantissa - 1) / (mantissa + 1);
+  let sum = 0;
+  for (let k = 23; k >= 1; k -= 2) sum = t * t * sum + 1 / k;
+  return 2 * t * sum - halvings * Math.LN2;
 }
 
 /**

@@ -20,6 +20,7 @@ export type Kernels = {
   ): number;
   finish(maySleep: boolean): number;
   abandon(): void;
+  dismiss(): void;
   tileScores(scratch: number): number;
   modOpen(params: number, task: number, scratch: number): number;
   modTile(params: number, scratch: number, start: number, end: number): number;

@@ -8,7 +8,8 @@ const MOST_AUTO_THREADS = 8;
 const LEAST_SHARED_WORK = 1 << 21;
 /** Waits of 0.1 s for a worker that computes, plus 10 × the time that the caller has computed: then it is taken for dead. */
 const PATIENCE = 100;
-const START_TIMEOUT = 30_000;
+/** Milliseconds after which a worker that has not reported is given up. */
+const START_TIMEOUT = 15_000;
 
 /** How many threads to start; `reason` says why there is only one. */
 export function chooseThreads(
@@ -31,7 +32,8 @@ export class Pool {
   /** One entry a worker, undefined once it ended: its scratch stays its own. */
   readonly workers: (Thread | undefined)[] = [];
   readonly #started: Promise<unknown>;
-  #closed = () => {};
+  /** What gives up a worker that is not ready. */
+  readonly #starting = new Set<(reason: string) => void>();
   readonly #maySleep = maySleep();
 
   constructor(
@@ -42,10 +44,12 @@ export class Pool {
   ) {
     this.reason = reason;
     const starts = Array.from({ length: threads - 1 }, (_, i) => this.#start({ ...job, thread: i + 1 }, createWorker));
-    const closed = new Promise<void>((resolve) => {
-      this.#closed = resolve;
-    });
-    this.#started = Promise.race([closed, Promise.all(starts)]);
+    this.#started = Promise.all(starts);
+    if (this.#starting.size === 0) return;
+    // Nobody may wait for them: the timer keeps no process alive.
+    const timer = setTimeout(() => this.#giveUp(LATE), START_TIMEOUT);
+    (timer as { unref?(): void }).unref?.();
+    void this.#started.then(() => clearTimeout(timer));
   }
 
   /** Threads that compute: the caller's, and workers that are ready or about to be. */
@@ -61,7 +65,7 @@ export class Pool {
   /** Resolves when all workers wait for work or have failed; a process may not end before. */
   async started(milliseconds = START_TIMEOUT): Promise<void> {
     for (const worker of this.#alive()) worker.ref();
-    const timer = setTimeout(() => this.close('a worker did not start in time'), milliseconds);
+    const timer = setTimeout(() => this.#giveUp(LATE), milliseconds);
     await this.#started;
     clearTimeout(timer);
     for (const worker of this.#alive()) worker.unref();
@@ -91,9 +95,10 @@ export class Pool {
   /** Ends the workers. */
   close(reason: string): void {
     this.reason = reason;
+    if (this.workers.length > 0) this.kernels.dismiss();
     for (const worker of this.#alive()) worker.terminate();
     this.workers.fill(undefined);
-    this.#closed();
+    this.#giveUp(reason);
   }
 
   /** Waits for the workers' last tasks: false where one of them was not computed. */
@@ -113,24 +118,40 @@ export class Pool {
     return this.workers.filter((worker) => worker !== undefined);
   }
 
+  #giveUp(reason: string): void {
+    for (const giveUp of [...this.#starting]) giveUp(reason);
+  }
+
+  /** Resolves when the worker is ready, has failed or is given up. */
   #start(job: Job, createWorker?: () => WebWorker): Promise<void> {
     const at = job.thread - 1;
     return new Promise((resolve) => {
+      const onReady = () => {
+        this.#starting.delete(giveUp);
+        resolve();
+      };
       const onEnd = (reason: string) => {
         if (this.workers[at]) this.reason ??= reason;
         this.workers[at] = undefined;
-        resolve();
+        onReady();
+      };
+      const giveUp = (reason: string) => {
+        this.workers[at]?.terminate();
+        onEnd(reason);
       };
       this.workers[at] = undefined;
+      this.#starting.add(giveUp);
       try {
-        this.workers[at] = startThread(job, { onReady: resolve, onEnd }, createWorker);
+        this.workers[at] = startThread(job, { onReady, onEnd }, createWorker);
       } catch (error) {
         this.reason ??= `workers are refused here: ${error}`;
-        resolve();
+        onReady();
       }
     });
   }
 }
+
+const LATE = 'a worker did not start in time';
 
 /** A page's main thread may not sleep: it spins. */
 function maySleep(): boolean {

@@ -3,7 +3,6 @@ import {
   attentionState,
   attentionWeights,
   everyScore,
-  mergeStates,
   scaledDotProductAttention,
   scaledDotProductAttentionAsync,
   type Tensor,
@@ -11,13 +10,11 @@ import {
 import {
   type AttentionResult,
   attention,
-  mergeStates as mergeReference,
   type NdArray,
   type AttentionOptions as ReferenceOptions,
 } from 'wasm-attention/reference';
-import { count } from '../support.ts';
 import type { Choice } from './choice.ts';
-import { type Masked, maskFor, patternFor } from './masks.ts';
+import { type Masked, maskFor } from './masks.ts';
 import { expectClose, type Inputs, type Operation } from './trial.ts';
 
 type Arrays = [query: Array, key: Array, value: Array];
@@ -164,56 +161,10 @@ const asynchronous: Operation = (inputs, pick) => {
   };
 };
 
-const merge: Operation = (inputs, pick) => {
-  const [batch, heads, queries, dim] = [
-    pick.integer(1, 2),
-    pick.integer(1, 3),
-    pick.size(12, 70, 0),
-    pick.size(12, 64),
-  ];
-  const layout = pick.one('bhsd' as const, 'bshd' as const);
-  const shape = layout === 'bhsd' ? [batch, heads, queries, dim] : [batch, queries, heads, dim];
-  const states = Array.from({ length: pick.integer(1, 4) }, () => {
-    const lse = inputs.random([batch, heads, queries], 5);
-    if (pick.chance()) lse.data.fill(NEVER, 0, pick.integer(0, count(lse.shape)));
-    return { output: inputs.random(shape), lse };
-  });
-  const given = states.map(({ output, lse }) => ({ output: inputs.upload(output), lse: inputs.upload(lse) }));
-  return {
-    args: [given, { layout }],
-    call: mergeStates,
-    check({ output, lse }: { output: Tensor; lse: Tensor }) {
-      const truth = mergeReference(states, { layout });
-      expectClose(output.data, truth.output.data);
-      expectClose(lse.data, truth.lse.data, 'lse');
-    },
-  };
-};
-
-/** What makes a mask, and the plan of it. */
-const maskPlan: Operation = (_inputs, pick) => {
-  const [queries, heads] = [pick.size(20, 100), 2];
-  const { build, args, sees } = patternFor({ batch: 1, heads, queries, keys: queries }, pick);
-  return {
-    args,
-    call: (...given) => build(...given).plan({ heads, queries, keys: queries, queryOffset: 0 }),
-    check({ pairs }: { pairs: { visible: number } }) {
-      let visible = 0;
-      for (let at = 0; at < heads * queries * queries; at++) {
-        const [j, i] = [at % queries, Math.floor(at / queries) % queries];
-        if (sees(0, Math.floor(at / queries / queries), i, j)) visible++;
-      }
-      if (pairs.visible !== visible) throw new Error(`the plan has ${pairs.visible} visible pairs, not ${visible}`);
-    },
-  };
-};
-
 export const attentionOperations: Record<string, Operation> = {
   scaledDotProductAttention: scaledDotProduct,
   attentionState: state,
   attentionWeights: weights,
   'scoreMod, probMod': modified,
   scaledDotProductAttentionAsync: asynchronous,
-  mergeStates: merge,
-  'masks, plan': maskPlan,
 };

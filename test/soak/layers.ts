@@ -2,18 +2,11 @@ import {
   CrossAttention,
   DifferentialAttention,
   GatedAttention,
-  type Layer,
   LongformerAttention,
-  MSAColumnAttention,
-  MSAColumnGlobalAttention,
-  MSARowAttentionWithPairBias,
   MultiHeadAttention,
   MultiHeadLatentAttention,
   PatchEmbedding,
-  type Runtime,
-  type StateDict,
   type Tensor,
-  TriangleAttention,
 } from 'wasm-attention';
 import {
   crossAttention,
@@ -22,57 +15,11 @@ import {
   latentAttention,
   longformerAttention,
   type MultiHeadState,
-  msaColumnAttention,
-  msaColumnGlobalAttention,
-  msaRowAttentionWithPairBias,
   multiHeadAttention,
-  type NdArray,
   patchEmbedding,
-  triangleAttention,
 } from 'wasm-attention/reference';
-import { randomMask, randomState } from '../layerSupport.ts';
-import type { Choice } from './choice.ts';
-import { expectClose, type Inputs, type Operation } from './trial.ts';
-
-type State = ReturnType<typeof randomState>;
-
-// biome-ignore lint/suspicious/noExplicitAny: each layer's forward takes tensors of its own
-type AnyLayer = Layer & { forward(...args: any[]): unknown };
-
-type Case<Options> = {
-  layer: new (runtime: Runtime, options: Options) => AnyLayer;
-  options: Options;
-  args: unknown[];
-  truth: (state: State) => NdArray;
-  /** What of the result is compared; default the result. */
-  of?: (result: never) => Tensor;
-};
-
-/** A layer is made, loaded, called and freed: options, parameters and inputs may each be hostile. */
-function layer<Options>(make: (inputs: Inputs, pick: Choice) => Case<Options>): Operation {
-  return (inputs, pick) => {
-    const { layer: Kind, options, args, truth, of = (result: Tensor) => result } = make(inputs, pick);
-    const shapes = new Kind(inputs.runtime, options);
-    const state = randomState(shapes, pick.seed());
-    return {
-      args: [options, state, ...args],
-      call(given: Options, parameters: StateDict, ...rest) {
-        const one = new Kind(inputs.runtime, given);
-        try {
-          return one.load(parameters).forward(...rest);
-        } finally {
-          one.dispose();
-        }
-      },
-      check: (result) => expectClose(of(result as never).data, truth(state).data),
-    };
-  };
-}
-
-const maskFor = (shape: number[], inputs: Inputs, pick: Choice) => {
-  const mask = pick.maybe(() => randomMask(shape, pick.seed()));
-  return { mask, given: mask && inputs.upload(mask, 'boolean') };
-};
+import { layer, maskFor } from './layer.ts';
+import type { Operation } from './trial.ts';
 
 const multiHead = layer((inputs, pick) => {
   const heads = pick.integer(1, 4);
@@ -127,50 +74,6 @@ const cross = layer((inputs, pick) => {
     options: { ...options, ...added, bias: pick.chance() },
     args: [inputs.upload(x), inputs.upload(context), given],
     truth: (state) => crossAttention(x, context, state, { heads, mask, ...added }),
-  };
-});
-
-const msa = (inputs: Inputs, pick: Choice) => {
-  const [sequences, residues] = [pick.size(7, 30), pick.size(7, 30)];
-  const sizes = { msaDim: pick.integer(1, 9), heads: pick.integer(1, 3), headDim: pick.integer(1, 5) };
-  const x = inputs.random([sequences, residues, sizes.msaDim]);
-  return { sizes, x, residues, ...maskFor([sequences, residues], inputs, pick) };
-};
-
-const msaRow = layer((inputs, pick) => {
-  const { sizes, x, residues, mask, given } = msa(inputs, pick);
-  const pairDim = pick.integer(1, 6);
-  const pair = inputs.random([residues, residues, pairDim]);
-  return {
-    layer: MSARowAttentionWithPairBias,
-    options: { ...sizes, pairDim },
-    args: [inputs.upload(x), inputs.upload(pair), given],
-    truth: (state) => msaRowAttentionWithPairBias(x, pair, state, { heads: sizes.heads, mask }),
-  };
-});
-
-const msaColumn = layer((inputs, pick) => {
-  const { sizes, x, mask, given } = msa(inputs, pick);
-  const global = pick.chance();
-  const reference = global ? msaColumnGlobalAttention : msaColumnAttention;
-  return {
-    layer: global ? MSAColumnGlobalAttention : MSAColumnAttention,
-    options: sizes,
-    args: [inputs.upload(x), given],
-    truth: (state) => reference(x, state, { heads: sizes.heads, mask }),
-  };
-});
-
-const triangle = layer((inputs, pick) => {
-  const [residues, pairDim, heads] = [pick.size(7, 30), pick.integer(1, 9), pick.integer(1, 3)];
-  const pair = inputs.random([residues, residues, pairDim]);
-  const { mask, given } = maskFor([residues, residues], inputs, pick);
-  const node = pick.one('starting' as const, 'ending' as const);
-  return {
-    layer: TriangleAttention,
-    options: { pairDim, heads, headDim: pick.integer(1, 5), node },
-    args: [inputs.upload(pair), given],
-    truth: (state) => triangleAttention(pair, state, { heads, node, mask }),
   };
 });
 
@@ -245,9 +148,6 @@ export const layerOperations: Record<string, Operation> = {
   MultiHeadAttention: multiHead,
   GatedAttention: gated,
   CrossAttention: cross,
-  MSARowAttentionWithPairBias: msaRow,
-  'MSAColumnAttention, MSAColumnGlobalAttention': msaColumn,
-  TriangleAttention: triangle,
   LongformerAttention: longformer,
   MultiHeadLatentAttention: latent,
   DifferentialAttention: differential,

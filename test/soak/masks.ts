@@ -9,7 +9,7 @@ import {
   prefixPattern,
 } from 'wasm-attention/reference';
 import type { Choice } from './choice.ts';
-import type { Inputs } from './trial.ts';
+import type { Inputs, Operation } from './trial.ts';
 
 type Sizes = { batch: number; heads: number; queries: number; keys: number };
 type Sees = (batch: number, head: number, query: number, key: number) => boolean;
@@ -111,3 +111,23 @@ export function maskFor(sizes: Sizes, inputs: Inputs, pick: Choice): Masked {
   const added = visible.map((is) => (is ? 0 : -Infinity));
   return { mask: inputs.upload({ shape, data: added }), sees, square: false };
 }
+
+/** What makes a mask, and the plan of it. */
+const maskPlan: Operation = (_inputs, pick) => {
+  const [queries, heads] = [pick.size(20, 100), 2];
+  const { build, args, sees } = patternFor({ batch: 1, heads, queries, keys: queries }, pick);
+  return {
+    args,
+    call: (...given) => build(...given).plan({ heads, queries, keys: queries, queryOffset: 0 }),
+    check({ pairs }: { pairs: { visible: number } }) {
+      let visible = 0;
+      for (let at = 0; at < heads * queries * queries; at++) {
+        const [j, i] = [at % queries, Math.floor(at / queries) % queries];
+        if (sees(0, Math.floor(at / queries / queries), i, j)) visible++;
+      }
+      if (pairs.visible !== visible) throw new Error(`the plan has ${pairs.visible} visible pairs, not ${visible}`);
+    },
+  };
+};
+
+export const maskOperations: Record<string, Operation> = { 'masks, plan': maskPlan };
