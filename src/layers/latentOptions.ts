@@ -41,6 +41,7 @@ export type LatentAttendOptions = {
   keyLengths?: ArrayLike<number>;
 };
 
+/** What `MultiHeadLatentAttention.forward` is told beside its input. */
 export type LatentForwardOptions = {
   /** Whether a token sees no later one; default true. */
   causal?: boolean;
@@ -50,7 +51,8 @@ export type LatentForwardOptions = {
   cache?: KVCache;
 };
 
-export type LatentCacheOptions = Omit<KVCacheOptions, keyof ReturnType<typeof cacheShape> | 'rotary'>;
+/** Options of a `KVCache` but for its sizes, which are the layer's. */
+export type LatentCacheOptions = Omit<KVCacheOptions, 'kvHeads' | 'headDim' | 'valueDim' | 'sharedValues' | 'rotary'>;
 
 export const cacheOptions: ReadonlySet<string> = new Set<keyof LatentCacheOptions>([
   'batch',
