@@ -1,7 +1,7 @@
 import { FeatureMap, Recurrence } from './params';
 import { copyRow, fillTail } from './micro/rows';
 import { dots, dotsTall } from './micro/dots';
-import { pack, unpack } from './micro/lanes';
+import { pack, scale, unpack } from './micro/lanes';
 import { exp } from './simd/exp';
 import { pointer, real, word } from './simd/lanes';
 
@@ -13,6 +13,8 @@ import { pointer, real, word } from './simd/lanes';
 export function rowBytes(params: usize): usize {
   return <usize>((word(params, Recurrence.features) + 3) & ~3) << 2;
 }
+
+const HALF_LN2: f32 = 0.34657359027997264;
 
 /** Scratch of FAVOR+: factors [8], pointers to 8 inputs and 8 rows, inputs [headDim][8], exponents [features + 8][8]. */
 const INPUTS: usize = 32, ROWS: usize = 64, COLUMNS: usize = 96;
@@ -84,22 +86,23 @@ function exponents(params: usize, rows: usize, input: usize, stride: usize, coun
   }
   const columns = scratch + COLUMNS, out = columns + (<usize>dim << 5), projection = pointer(params, Recurrence.projection);
   pack(columns, scratch + INPUTS, dim);
+  scale(columns, dim << 1, real(params, Recurrence.inputScale), real(params, Recurrence.inputScaleLow));
   if (word(params, Recurrence.tall)) dotsTall(out, projection, columns, features, dim, <usize>dim << 2);
   else dots(out, projection, columns, features, dim, <usize>dim << 2);
-  if (isKey) subtractNorms(out, features, columns, dim, real(params, Recurrence.halfNorm));
+  if (isKey) subtractNorms(out, features, columns, dim);
   unpack(scratch + ROWS, 0, out, features, scratch);
   for (let t = 0; t < count; t++, rows += bytes) fillTail(rows, features, 4, -f32.MAX_VALUE);
 }
 
-/** out[features][8] −= half · Σ columns² */
-function subtractNorms(out: usize, features: i32, columns: usize, dim: i32, half: f32): void {
+/** out[features][8] −= log2 e · Σ (columns / log2 e)² / 2 */
+function subtractNorms(out: usize, features: i32, columns: usize, dim: i32): void {
   for (let lane: usize = 0; lane < 32; lane += 16) {
     let norm = f32x4.splat(0);
     for (let d: usize = 0; d < <usize>dim; d++) {
       const x = v128.load(columns + (d << 5) + lane);
       norm = f32x4.add(norm, f32x4.mul(x, x));
     }
-    norm = f32x4.mul(norm, f32x4.splat(half));
+    norm = f32x4.mul(norm, f32x4.splat(HALF_LN2));
     for (let f: usize = 0; f < <usize>features; f++) {
       const at = out + (f << 5) + lane;
       v128.store(at, f32x4.sub(v128.load(at), norm));

@@ -1,4 +1,4 @@
-import { Attention, Part, Run, RunKind } from './params';
+import { Attention, TaskPart, Run, RunKind } from './params';
 import { close, flashScratchBytes, GROUPS, groupBytes, inBytes, isFiniteOutput, open } from './group';
 import { pointer, word } from './simd/lanes';
 import { locate, Task, visibleKeys } from './task';
@@ -23,18 +23,18 @@ export function flash(params: usize, index: i32, scratch: usize): void {
 function attendPart(params: usize, index: i32): void {
   const bytes = <usize>word(params, Attention.partBytes), turn = word(params, Attention.turn);
   const both = pointer(params, Attention.parts) + <usize>index * 2 * bytes;
-  const part = both + <usize>(turn & 1) * bytes, before = both + <usize>(~turn & 1) * bytes, scratch = part + Part.bytes;
+  const part = both + <usize>(turn & 1) * bytes, before = both + <usize>(~turn & 1) * bytes, scratch = part + TaskPart.bytes;
   if (turn == 0) {
-    store<i32>(part, 0, Part.keys << 2);
-    store<i32>(part, 0, Part.finished << 2);
+    store<i32>(part, 0, TaskPart.keys << 2);
+    store<i32>(part, 0, TaskPart.finished << 2);
     begin(params, index, scratch, 0);
-  } else memory.copy(part, before, <usize>Part.bytes + flashScratchBytes(params));
-  if (word(part, Part.finished) != 0) return;
+  } else memory.copy(part, before, <usize>TaskPart.bytes + flashScratchBytes(params));
+  if (word(part, TaskPart.finished) != 0) return;
   const most = word(params, Attention.partKeys), keys = attend(params, scratch, most);
-  store<i32>(part, word(part, Part.keys) + keys, Part.keys << 2);
+  store<i32>(part, word(part, TaskPart.keys) + keys, TaskPart.keys << 2);
   if (pointer(scratch, Task.run) < pointer(scratch, Task.runsEnd)) return;
-  if (end(params, scratch)) return store<i32>(part, 1, Part.finished << 2);
-  store<i32>(part, 0, Part.keys << 2);
+  if (end(params, scratch)) return store<i32>(part, 1, TaskPart.finished << 2);
+  store<i32>(part, 0, TaskPart.keys << 2);
   begin(params, index, scratch, 1);
 }
 

@@ -20,7 +20,7 @@ export const enum Attention {
   tileKeys, // keys in a tile, at most Block.keys
   tall, // whether the engine holds a 6×8 micro-kernel in registers
   firstTask, // what is added to the index of a task: a job may be a part of a call
-  parts, partBytes, partKeys, turn, // or 0; a job's tasks in parts of so many keys (and the rest of a tile): Part [tasks][2]
+  parts, partBytes, partKeys, turn, // or 0; a job's tasks in parts of so many keys (and the rest of a tile): TaskPart [tasks][2]
   words,
 }
 
@@ -28,7 +28,7 @@ export const enum Attention {
  * A task that is computed in parts, one a turn: what came of it, then its scratch. An even turn writes the first of two and reads the
  * second, an odd one the other way round, so that a turn may be computed twice.
  */
-export const enum Part { keys = 0, finished, bytes = 64 } // keys: how many are done
+export const enum TaskPart { keys = 0, finished, bytes = 64 } // keys: how many are done
 
 /** A run of keys that a block of queries looks at. */
 export const enum Run { start = 0, end, kind, data, words }
@@ -87,11 +87,11 @@ export const enum Kernel { flash = 0, scores, linear, append, recurrence, causal
 /** The job that all threads work on, in the words below the heap. `remaining` tasks are not taken (≤ 0: none), `unfinished` ones not computed. */
 export const enum Job { generation = 0, remaining, unfinished, failed, kernel, params, scratch, scratchBytes, words }
 
-/** Linear attention: what a recurrence over tokens reads and writes; a task is a KV head of a batch. */
+/** Linear attention: what a recurrence over tokens reads and writes; a task is a KV head of a batch, or some of its value columns. */
 export const enum Recurrence {
   output = 0, newState, // newState [batch, kvHeads, features, columns] or 0
   query, key, value, decay, beta, state, keyLengths, // keyLengths int32 [batch] or 0
-  table, projection, // cosFormer: cos and sin a position; FAVOR+: [features, headDim] in units of 1 / log2 e
+  table, projection, // cosFormer: cos and sin a position; FAVOR+: ω [features, headDim]
   batch, heads, kvHeads, queries, keys, headDim, features, valueDim, columns,
   outputBatch, outputHead, outputRow,
   queryBatch, queryHead, queryRow,
@@ -101,7 +101,8 @@ export const enum Recurrence {
   betaBatch, betaHead, betaRow,
   decayDims, decayIsLog, // decays a token: 0, 1 or features; whether they are logarithms
   map, causal, normalize, clamp, tall, // clamp: the divisor is max(sum, epsilon), else sum + epsilon
-  scale, scaleLow, epsilon, halfNorm, // float32; halfNorm: factor of ‖x‖² in FAVOR+
+  scale, scaleLow, epsilon, inputScale, inputScaleLow, // float32; inputScale: of FAVOR+'s vectors, √scale · log2 e
+  splits, splitColumns, // values are split into parts, each of a task of its own; splitColumns is a multiple of 16
   words,
 }
 

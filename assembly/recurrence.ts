@@ -12,20 +12,27 @@ export { recurrenceScratchBytes } from './recurrenceState';
 // tokens, and in those 16 columns of S at a time, which stay in the L1 cache. The form that multiplies whole chunks of tokens as
 // matrices (Hua et al. 2022) has a quarter more arithmetic at best, and nothing to win: this one runs at 51 of 58 GFLOP/s (measured).
 
-/** One task: a KV head of a batch, with the query heads that share it. The state that it reads is never the one that it writes. */
+/**
+ * One task: a KV head of a batch, with the query heads that share it, and all columns of its values or, where there are fewer heads than
+ * threads, some: columns do not meet. The state that it reads is never the one that it writes.
+ */
 export function recurrence(params: usize, task: i32, scratch: usize): void {
-  const kvHeads = word(params, Recurrence.kvHeads), b = task / kvHeads, h = task % kvHeads;
+  const splits = word(params, Recurrence.splits), splitColumns = word(params, Recurrence.splitColumns);
+  const head = task / splits, first = task % splits * splitColumns;
+  const kvHeads = word(params, Recurrence.kvHeads), b = head / kvHeads, h = head % kvHeads;
   const queries = word(params, Recurrence.queries), keyLengths = pointer(params, Recurrence.keyLengths);
   const length = keyLengths == 0 ? word(params, Recurrence.keys) : load<i32>(keyLengths + (<usize>b << 2));
   layOut(params, scratch);
-  loadState(params, task, scratch);
+  store<i32>(scratch, first, Part.first << 2);
+  store<i32>(scratch, min(word(params, Recurrence.valueDim) - first, splitColumns), Part.columns << 2);
+  loadState(params, head, scratch);
   const causal = word(params, Recurrence.causal) != 0;
   for (let t = 0; t < length; t += TILE) {
     const count = min(length - t, TILE);
     advance(params, scratch, b, h, t, count, causal ? count : 0);
   }
   for (let t = causal ? length : 0; t < queries; t += TILE) advance(params, scratch, b, h, t, 0, min(queries - t, TILE));
-  saveState(params, task, scratch);
+  saveState(params, head, scratch);
 }
 
 // @ts-ignore: top-level decorator
@@ -43,7 +50,7 @@ function at(params: usize, tensor: i32, strides: i32, b: i32, h: i32, t: i32): u
 
 /** Tokens from `first` on: `live` keys go into the state, `reading` queries read it. If there are both, each after its own token. */
 function advance(params: usize, scratch: usize, b: i32, h: i32, first: i32, live: i32, reading: i32): void {
-  const features = pointer(scratch, Part.features), rows = rowBytes(params), columns = valueBytes(params);
+  const features = pointer(scratch, Part.features), rows = rowBytes(params), columns = valueBytes(scratch);
   const group = word(params, Recurrence.heads) / word(params, Recurrence.kvHeads);
   if (live > 0) {
     const stride = <usize>word(params, Recurrence.keyRow) << 2;
@@ -65,12 +72,13 @@ function advance(params: usize, scratch: usize, b: i32, h: i32, first: i32, live
     else if (reading == 0) absorbTile(params, scratch, state, column, live);
     else stepTile(params, scratch, state, column, live);
   }
+  const skipped = <usize>word(scratch, Part.first) << 2, dim = word(scratch, Part.columns);
   for (let g = 0; g < group; g++) {
     for (let t = 0; t < reading; t++) {
-      const row = at(params, Recurrence.output, Recurrence.outputBatch, b, h * group + g, first + t);
+      const row = skipped + at(params, Recurrence.output, Recurrence.outputBatch, b, h * group + g, first + t);
       const from = pointer(scratch, Part.outputs) + <usize>(g * TILE + t) * columns;
       const divisor = load<f32>(pointer(scratch, Part.divisors) + (<usize>(g * TILE + t) << 2));
-      scaleRow(row, from, word(params, Recurrence.valueDim), factorOf(params, divisor));
+      scaleRow(row, from, dim, factorOf(params, divisor));
     }
   }
 }
@@ -85,8 +93,9 @@ function factorOf(params: usize, sum: f32): f64 {
 }
 
 function openValues(params: usize, scratch: usize, b: i32, h: i32, first: i32, count: i32): void {
-  const dim = word(params, Recurrence.valueDim), bytes = valueBytes(params), stride = <usize>word(params, Recurrence.valueRow) << 2;
-  let row = pointer(scratch, Part.values), from = at(params, Recurrence.value, Recurrence.valueBatch, b, h, first);
+  const dim = word(scratch, Part.columns), bytes = valueBytes(scratch), stride = <usize>word(params, Recurrence.valueRow) << 2;
+  let row = pointer(scratch, Part.values);
+  let from = at(params, Recurrence.value, Recurrence.valueBatch, b, h, first) + (<usize>word(scratch, Part.first) << 2);
   for (let t = 0; t < count; t++, row += bytes, from += stride) {
     copyRow(row, from, dim);
     fillTail(row, dim, 16, 0);
@@ -113,7 +122,7 @@ function openDecays(params: usize, scratch: usize, b: i32, h: i32, first: i32, c
 }
 
 function readTile(params: usize, scratch: usize, state: usize, column: usize, count: i32): void {
-  const features = word(params, Recurrence.features), rows = rowBytes(params), columns = valueBytes(params);
+  const features = word(params, Recurrence.features), rows = rowBytes(params), columns = valueBytes(scratch);
   const group = word(params, Recurrence.heads) / word(params, Recurrence.kvHeads);
   for (let g = 0; g < group; g++) {
     const queries = pointer(scratch, Part.queries) + <usize>(g * TILE) * rows;
@@ -133,7 +142,7 @@ function isRaised(params: usize, scratch: usize, t: i32): bool {
 
 /** Keys that nobody reads one by one: the rule is linear, so only FAVOR+ has decays. */
 function absorbTile(params: usize, scratch: usize, state: usize, column: usize, count: i32): void {
-  const features = word(params, Recurrence.features), rows = rowBytes(params), columns = valueBytes(params);
+  const features = word(params, Recurrence.features), rows = rowBytes(params), columns = valueBytes(scratch);
   const values = pointer(scratch, Part.values) + column, zeros = pointer(scratch, Part.zeros);
   for (let t = 0; t < count; t++) {
     const key = pointer(scratch, Part.keys) + <usize>t * rows, value = values + <usize>t * columns;
@@ -149,7 +158,7 @@ function absorbTile(params: usize, scratch: usize, state: usize, column: usize, 
 
 /** Token by token: each changes the state, and its queries read it. */
 function stepTile(params: usize, scratch: usize, state: usize, column: usize, count: i32): void {
-  const features = word(params, Recurrence.features), rows = rowBytes(params), columns = valueBytes(params);
+  const features = word(params, Recurrence.features), rows = rowBytes(params), columns = valueBytes(scratch);
   const dims = word(params, Recurrence.decayDims), decayStep: usize = dims == 1 ? 0 : 4;
   const heads = word(params, Recurrence.heads) / word(params, Recurrence.kvHeads);
   const queries = pointer(scratch, Part.queries), outputs = pointer(scratch, Part.outputs) + column;

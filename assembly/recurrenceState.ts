@@ -14,13 +14,15 @@ export const enum Part {
   queries, outputs, divisors, // [group][TILE][features], [group][TILE][columns], [group][TILE]
   values, betas, raised, // [TILE][columns], [TILE], [TILE]
   zeros, spare, features, // a row of zeros; an output that nobody reads; scratch of the feature map
-  words,
+  first, columns, // not pointers: the task's value columns
+  bytes = 128,
 }
 
+/** Bytes of a row of values, padded. */
 // @ts-ignore: top-level decorator
 @inline
-export function valueBytes(params: usize): usize {
-  return <usize>((word(params, Recurrence.valueDim) + 15) & ~15) << 2;
+export function valueBytes(scratch: usize): usize {
+  return <usize>((word(scratch, Part.columns) + 15) & ~15) << 2;
 }
 
 // The feature maps write up to 3 floats past a row. Columns of padding are never read, but zeros: what lay there may be subnormal and slow.
@@ -31,10 +33,10 @@ function place(scratch: usize, part: i32, offset: usize, bytes: usize): usize {
 
 /** Bytes of scratch; with a `scratch` it is divided into its parts. */
 export function layOut(params: usize, scratch: usize): usize {
-  const rows = rowBytes(params), columns = valueBytes(params), group = word(params, Recurrence.heads) / word(params, Recurrence.kvHeads);
+  const rows = rowBytes(params), columns = <usize>word(params, Recurrence.splitColumns) << 2, group = word(params, Recurrence.heads) / word(params, Recurrence.kvHeads);
   const tile: usize = TILE, tiles = tile * <usize>group, gated = word(params, Recurrence.decayDims) > 0;
   const favor = word(params, Recurrence.map) == FeatureMap.favor, isDelta = pointer(params, Recurrence.beta) != 0;
-  let end: usize = 64;
+  let end: usize = Part.bytes;
   end = place(scratch, Part.state, end, <usize>word(params, Recurrence.features) * columns);
   end = place(scratch, Part.sums, end, rows);
   end = place(scratch, Part.logs, end, rows);
@@ -58,40 +60,42 @@ export function recurrenceScratchBytes(params: usize): usize {
 
 // @ts-ignore: top-level decorator
 @inline
-function stateRow(params: usize, state: usize, task: i32, feature: i32): usize {
-  const row = <usize>(task * word(params, Recurrence.features) + feature);
+function stateRow(params: usize, state: usize, head: i32, feature: i32): usize {
+  const row = <usize>(head * word(params, Recurrence.features) + feature);
   return state + (row * <usize>word(params, Recurrence.columns) << 2);
 }
 
 /** The state before the first token: what is given, or zeros. A row has valueDim columns, then its sum, then its logarithm. */
-export function loadState(params: usize, task: i32, scratch: usize): void {
-  const features = word(params, Recurrence.features), dim = word(params, Recurrence.valueDim), rows = rowBytes(params);
+export function loadState(params: usize, head: i32, scratch: usize): void {
+  const features = word(params, Recurrence.features), dim = word(scratch, Part.columns), rows = rowBytes(params);
   const sums = pointer(scratch, Part.sums), logs = pointer(scratch, Part.logs), given = pointer(params, Recurrence.state);
   memory.fill(pointer(scratch, Part.zeros), 0, max(rows, 64));
   memory.fill(sums, 0, rows);
   memory.fill(logs, 0, rows);
-  if (given == 0) memory.fill(pointer(scratch, Part.state), 0, <usize>features * valueBytes(params));
+  if (given == 0) memory.fill(pointer(scratch, Part.state), 0, <usize>features * valueBytes(scratch));
   for (let f = 0; given != 0 && f < features; f++) {
-    const row = stateRow(params, given, task, f);
+    const row = stateRow(params, given, head, f), from = row + (<usize>word(scratch, Part.first) << 2);
     let block = pointer(scratch, Part.state) + (<usize>f << 6);
     for (let d = 0; d < dim; d += 16, block += <usize>features << 6) {
-      copyRow(block, row + (<usize>d << 2), min(dim - d, 16));
+      copyRow(block, from + (<usize>d << 2), min(dim - d, 16));
       fillTail(block, min(dim - d, 16), 16, 0);
     }
-    const rest = row + (<usize>dim << 2), at = <usize>f << 2;
+    const rest = row + (<usize>word(params, Recurrence.valueDim) << 2), at = <usize>f << 2;
     if (word(params, Recurrence.normalize)) store<f32>(sums + at, load<f32>(rest));
     if (word(params, Recurrence.map) == FeatureMap.favor) store<f32>(logs + at, load<f32>(rest, 4));
   }
 }
 
-export function saveState(params: usize, task: i32, scratch: usize): void {
-  const features = word(params, Recurrence.features), dim = word(params, Recurrence.valueDim);
-  const sums = pointer(scratch, Part.sums), logs = pointer(scratch, Part.logs), to = pointer(params, Recurrence.newState);
-  for (let f = 0; to != 0 && f < features; f++) {
-    const row = stateRow(params, to, task, f);
+/** What all parts of a head have alike is written by its first one. */
+export function saveState(params: usize, head: i32, scratch: usize): void {
+  const features = word(params, Recurrence.features), dim = word(scratch, Part.columns), first = word(scratch, Part.first);
+  const sums = pointer(scratch, Part.sums), logs = pointer(scratch, Part.logs), given = pointer(params, Recurrence.newState);
+  for (let f = 0; given != 0 && f < features; f++) {
+    const row = stateRow(params, given, head, f), to = row + (<usize>first << 2);
     let block = pointer(scratch, Part.state) + (<usize>f << 6);
-    for (let d = 0; d < dim; d += 16, block += <usize>features << 6) copyRow(row + (<usize>d << 2), block, min(dim - d, 16));
-    const rest = row + (<usize>dim << 2), at = <usize>f << 2;
+    for (let d = 0; d < dim; d += 16, block += <usize>features << 6) copyRow(to + (<usize>d << 2), block, min(dim - d, 16));
+    if (first > 0) continue;
+    const rest = row + (<usize>word(params, Recurrence.valueDim) << 2), at = <usize>f << 2;
     if (word(params, Recurrence.normalize)) store<f32>(rest, load<f32>(sums + at));
     if (word(params, Recurrence.map) == FeatureMap.favor) store<f32>(rest, load<f32>(logs + at), 4);
   }

@@ -34,6 +34,10 @@ export function load(app) {
         documented.comment.blockTags.push(new CommentTag('@category', [{ kind: 'text', text: category }]));
       }
     }
+    // Where they lead depends on the remote of whoever builds this.
+    for (const reflection of Object.values(project.reflections)) {
+      if (reflection.isDeclaration() || reflection.isSignature()) reflection.sources = undefined;
+    }
   });
 
   // A comment that only has a category would pass for documentation. The categories are made by now.

@@ -93,6 +93,19 @@ function errorsOf(runtime: Runtime): Record<string, number> {
   };
 }
 
+/** Decoding over long keys, which are computed in parts, for two batches in one call and in two. */
+function splitBatch(runtime: Runtime): { whole: Tensor; parts: Tensor } {
+  const arrays = [random([2, 4, 1, 32], 8), random([2, 2, 3000, 32], 9), random([2, 2, 3000, 32], 10)];
+  const [q, k, v] = arrays.map((array) => upload(runtime, array));
+  const whole = scaledDotProductAttention(q, k, v);
+  const parts = runtime.empty(whole.shape);
+  for (const b of [0, 1]) {
+    const output = parts.slice(b, 1);
+    scaledDotProductAttention(q.slice(b, 1), k.slice(b, 1), v.slice(b, 1), { output });
+  }
+  return { whole, parts };
+}
+
 /** What the simd build promises: these bits everywhere. Shapes go through every kernel: many rows, few, one, pages, parts of keys. */
 function digestsOf(runtime: Runtime): Record<string, string> {
   const array = (shape: number[], seed: number) => upload(runtime, random(shape, seed));
@@ -107,7 +120,11 @@ function digestsOf(runtime: Runtime): Record<string, string> {
   const turned = (options: Partial<ConstructorParameters<typeof RotaryEmbedding>[1]>, offset: number) =>
     new RotaryEmbedding(runtime, { headDim: 64, ...options }).apply(array([1, 2, 300, 64], 7), { offset });
   const yarn = { type: 'yarn', factor: 4, originalMaxPosition: 4096 } as const;
+  const { whole, parts } = splitBatch(runtime);
+  if (digest(whole) !== digest(parts))
+    throw new Error('batch: a call for each batch gives other bits than one for all');
   const outputs: Record<string, Tensor> = {
+    batch: whole,
     causal: scaledDotProductAttention(q, k, v, { causal: true }),
     window: scaledDotProductAttention(q, k, v, { window: [40, 8], softcap: 20, alibiSlopes: alibiSlopes(8) }),
     decode: scaledDotProductAttention(one, k, v),

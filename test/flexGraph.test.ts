@@ -79,7 +79,7 @@ describe('elementOf', () => {
       (s, i, j) => s + 10 * i + j,
     ],
   ])('%j', (lines, constants, expected) => {
-    const element = elementOf('test', 'score_mod', graph(lines, constants), sizes);
+    const element = elementOf('test', 'score_mod', graph(lines, constants), sizes, Math);
     for (const score of [-3, -0.25, 0, 0.5, 4]) {
       for (let i = 0; i < 5; i++)
         for (let j = 0; j < 7; j++) expect(element(score, 1, 2, i, j)).toBeCloseTo(expected(score, i, j), 12);

@@ -59,6 +59,19 @@ function results(runtime: Runtime): Float32Array[] {
       const { output, state } = linearAttentionState(query, key, value, options);
       found.push(output, state);
     }
+    // One head, whose value columns are shared out.
+    const [q, k, v] = [1, 2, 3].map((seed) => upload(runtime, random([1, 1, 700, 59], seed)));
+    const decay = upload(runtime, random([1, 1, 700, 59], 4, 0.3));
+    const beta = upload(runtime, random([1, 1, 700], 5, 0.3));
+    for (const options of [
+      { featureMap: favorFeatures({ headDim: 59, features: 50 }), causal: true },
+      { featureMap: 'elu', causal: false },
+      { update: 'gatedDelta', decay, beta, scale: 0.1 },
+    ] as const) {
+      const first = linearAttentionState(q, k, v, options);
+      const second = linearAttentionState(q, k, v, { ...options, state: first.state });
+      found.push(first.output, first.state, second.output, second.state);
+    }
     return found.map((tensor) => tensor.toArray());
   });
 }

@@ -65,9 +65,10 @@ export function retentionDecay(heads: number): Float64Array {
 export type KernelMap = {
   kind: Kind;
   features: number;
-  /** cosFormer: cos and sin a position; FAVOR+: the projection in units of `1 / log2 e`. */
+  /** cosFormer: cos and sin a position; FAVOR+: the projection. */
   data: Float32Array;
-  halfNorm: number;
+  /** FAVOR+: factor of what is projected, so that exponents are of base 2. */
+  inputScale: number;
   /** Whether the divisor has a least value instead of a summand. */
   clamps: boolean;
 };
@@ -106,14 +107,13 @@ export function kernelMap(
   scale: number,
   math: Pick<Math, 'cos' | 'sin'>,
 ): KernelMap {
-  const plain = { features: headDim, data: new Float32Array(0), halfNorm: 0, clamps: false };
+  const plain = { features: headDim, data: new Float32Array(0), inputScale: 0, clamps: false };
   if (map === 'identity') return { ...plain, kind: Kind.identity };
   if (map === 'elu') return { ...plain, kind: Kind.elu };
   if (map === 'relu') return { ...plain, kind: Kind.relu };
   if (map !== 'cosformer' && 'projection' in map) {
-    const factor = Math.sqrt(scale) * Math.LOG2E;
-    const data = map.projection.map((x) => x * factor);
-    return { kind: Kind.favor, features: map.features, data, halfNorm: (scale * Math.LOG2E) / 2, clamps: true };
+    const inputScale = Math.sqrt(scale) * Math.LOG2E;
+    return { kind: Kind.favor, features: map.features, data: map.projection, inputScale, clamps: true };
   }
   const { maxLength = length, offset = 0 } = map === 'cosformer' ? {} : map;
   const data = new Float32Array(2 * length);
@@ -122,5 +122,5 @@ export function kernelMap(
     data[2 * i] = math.cos(angle);
     data[2 * i + 1] = math.sin(angle);
   }
-  return { kind: Kind.cosformer, features: 2 * headDim, data, halfNorm: 0, clamps: true };
+  return { kind: Kind.cosformer, features: 2 * headDim, data, inputScale: 0, clamps: true };
 }

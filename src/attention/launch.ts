@@ -1,4 +1,4 @@
-import { Attention, Block, Kernel, Part } from '../../assembly/params.ts';
+import { Attention, Block, Kernel, TaskPart } from '../../assembly/params.ts';
 import type { Tensor } from '../tensor.ts';
 import { combinedBias } from './bias.ts';
 import { modified } from './modify.ts';
@@ -86,7 +86,7 @@ export class Call {
    */
   runParts(first: number, count: number, turn: number, keys: number): number[] {
     const { runtime } = this.problem;
-    const bytes = Part.bytes + Math.ceil(runtime.kernels.scratchBytes(Kernel.flash, this.#params) / 64) * 64;
+    const bytes = TaskPart.bytes + Math.ceil(runtime.kernels.scratchBytes(Kernel.flash, this.#params) / 64) * 64;
     if (this.#state === 0) this.#state = runtime.allocator.allocate(2 * runtime.threads * bytes);
     this.#set(Attention.firstTask, first);
     this.#set(Attention.parts, this.#state, bytes, keys, turn);
@@ -95,7 +95,7 @@ export class Call {
     return Array.from({ length: count }, (_, task) => {
       const part = (this.#state + (2 * task + (turn % 2)) * bytes) / 4;
       const { int32 } = runtime.allocator;
-      return int32[part + Part.finished] ? -1 : int32[part + Part.keys];
+      return int32[part + TaskPart.finished] ? -1 : int32[part + TaskPart.keys];
     });
   }
 

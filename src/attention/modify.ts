@@ -18,7 +18,7 @@ export type ScoreTile = {
 
 /**
  * Changes a tile of scores, or of weights, in place. `values` is a view on linear memory and `tile` one object for all calls: neither may be
- * kept. What stands at `i ≥ queries` counts for nothing.
+ * kept, nor tensors be made. What stands at `i ≥ queries` counts for nothing.
  */
 export type TileMod = (values: Float32Array, tile: Readonly<ScoreTile>) => void;
 
@@ -26,7 +26,8 @@ export type TileMod = (values: Float32Array, tile: Readonly<ScoreTile>) => void;
 export type PairMod = (value: number, batch: number, head: number, query: number, key: number) => number;
 
 /**
- * A function of single scores as one of tiles.
+ * A function of single scores as one of tiles. An engine inlines the first functions that are given here; further ones it calls, which
+ * is 2 to 3 times as slow: a program of many scores does better with tiles of its own.
  *
  * @example
  * const scoreMod = everyScore((score, batch, head, i, j) => score - Math.abs(i - j) / 2 ** head);
@@ -75,7 +76,7 @@ function* attendModified(
   const groups = Math.ceil(rows / Block.lanes);
   const head = Math.floor(task / blocks);
   const place = { batch: Math.floor(head / heads), head: head % heads, first: (task % blocks) * Block.queries, rows };
-  const modify = modifier(runtime, kernels.tileScores(scratch) >>> 0, place);
+  const modify = modifier(problem, kernels.tileScores(scratch) >>> 0, place);
   const masked = yield* eachTile(runtime, params, scratch, task, rows, (group, run, key, keys) => {
     modify(scoreMod, group, key, keys);
     kernels.modSoftmax(params, scratch, group, run, key, keys, lanesOf(rows, group), false);
@@ -148,7 +149,7 @@ function planOf(word: (address: number) => number, params: number, task: number)
 
 /** Calls the caller's function on a view of the tile of a group. */
 function modifier(
-  runtime: Runtime,
+  { where, runtime }: Problem,
   address: number,
   { batch, head, first, rows }: { batch: number; head: number; first: number; rows: number },
 ) {
@@ -159,6 +160,11 @@ function modifier(
     tile.key = key;
     tile.queries = lanesOf(rows, group);
     tile.keys = keys;
-    mod(new Float32Array(runtime.buffer, address, Block.lanes * keys), tile);
+    const values = new Float32Array(runtime.buffer, address, Block.lanes * keys);
+    mod(values, tile);
+    if (values.length === 0)
+      throw new Error(
+        `${where}: the memory grew within a function of the caller, and what it wrote is lost: make no tensors in it`,
+      );
   };
 }

@@ -21,8 +21,9 @@ export function taskShape(driver: Driver, problem: Problem, plan: Plan | undefin
   const tileFloats = source.stored === Stored.float32 ? 1536 : 3072;
   const tile = Math.round(tileFloats / Math.max(headDim, valueDim) / 4) * 4;
   const tileKeys = Math.min(Math.max(tile, 4), Block.keys);
-  // How keys are split depends on the shape alone, so that the result is the same for any number of threads.
-  const wanted = Math.min(Math.ceil(LEAST_TASKS / tasks), Math.floor(keys / LEAST_SPLIT));
+  // How keys are split depends on their number alone, so that the result is the same for any number of threads, and whatever other
+  // batches and heads are in the call.
+  const wanted = Math.min(MOST_SPLITS, Math.floor(keys / LEAST_SPLIT));
   if (wanted < 2) return { tasks, headsPerTask, splits: 1, splitKeys: keys, tileKeys };
   const splitKeys = Math.ceil(keys / wanted / tileKeys) * tileKeys;
   const splits = Math.ceil(keys / splitKeys);
@@ -53,6 +54,6 @@ export function pairsOf(
   });
 }
 
-/** Few queries of few heads are split over the keys into so many tasks, of so many keys at least. */
-const LEAST_TASKS = 16;
-const LEAST_SPLIT = 512;
+/** Few queries are split over the keys into so many tasks at most, of so many keys at least. */
+const MOST_SPLITS = 8;
+const LEAST_SPLIT = 2048;

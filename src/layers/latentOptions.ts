@@ -51,8 +51,11 @@ export type LatentForwardOptions = {
   cache?: KVCache;
 };
 
-/** Options of a `KVCache` but for its sizes, which are the layer's. */
-export type LatentCacheOptions = Omit<KVCacheOptions, 'kvHeads' | 'headDim' | 'valueDim' | 'sharedValues' | 'rotary'>;
+/** Those of `KVCacheOptions` that the layer's sizes leave open: the cache has one head of `latentDim + ropeDim`, whose first columns are the values. */
+export type LatentCacheOptions = Pick<
+  KVCacheOptions,
+  'batch' | 'maxLength' | 'window' | 'sinks' | 'dtype' | 'pageSize' | 'pages'
+>;
 
 export const cacheOptions: ReadonlySet<string> = new Set<keyof LatentCacheOptions>([
   'batch',

@@ -54,7 +54,7 @@ export function FlexAttention(
   const sizes = [batch, heads, queries, K.shape[2]] as const;
   const mod = (name: 'score_mod' | 'prob_mod') => {
     const graph = attributes[name];
-    return graph && everyScore(elementOf(where, name, graph, sizes));
+    return graph && everyScore(elementOf(where, name, graph, sizes, runtime.math));
   };
   const options = { scale: attributes.scale, scoreMod: mod('score_mod'), probMod: mod('prob_mod') };
   return runtime.scope(() => {

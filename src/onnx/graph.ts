@@ -1,4 +1,5 @@
 import { wrongKind, wrongValue } from '../check.ts';
+import type { Elementary } from '../runtime/math.ts';
 
 /** A node of a graph; attributes as ONNX has them, numbers and lists of numbers. */
 export type OnnxNode = {
@@ -26,24 +27,32 @@ type Sizes = readonly [number, number, number, number];
 /** A value: its elements one by one. What does not depend on the scores is `constant`. */
 type Value = { shape: readonly number[]; at: Element; constant: boolean; integer: boolean };
 
-const unary: Record<string, (x: number) => number> = {
+/** Elementary functions are those of the kernels: the engines' own differ in the last bit. */
+const unary: Record<string, (x: number, math: Elementary) => number> = {
   Abs: Math.abs,
   Ceil: Math.ceil,
-  Cos: Math.cos,
-  Exp: Math.exp,
+  Cos: (x, math) => math.cos(x),
+  Exp: (x, math) => math.exp(x),
   Floor: Math.floor,
   Identity: (x) => x,
-  Log: Math.log,
+  Log: (x, math) => math.log(x),
   Neg: (x) => -x,
   Not: (x) => Number(!x),
   Reciprocal: (x) => 1 / x,
   Relu: (x) => Math.max(x, 0),
-  Sigmoid: (x) => 1 / (1 + Math.exp(-x)),
+  Sigmoid: (x, math) => 1 / (1 + math.exp(-x)),
   Sign: Math.sign,
-  Sin: Math.sin,
+  Sin: (x, math) => math.sin(x),
   Sqrt: Math.sqrt,
-  Tanh: Math.tanh,
+  Tanh: tanh,
 };
+
+function tanh(x: number, math: Elementary): number {
+  // Where the quotient would lose digits: the error of two terms of the series is 2x⁵/15.
+  if (Math.abs(x) < 1e-3) return x - x ** 3 / 3;
+  const decay = math.exp(-2 * Math.abs(x));
+  return (Math.sign(x) * (1 - decay)) / (1 + decay);
+}
 
 const binary: Record<string, (x: number, y: number) => number> = {
   Add: (x, y) => x + y,
@@ -72,7 +81,7 @@ type Fail = (problem: string) => Error;
  * the graph's tensors of that size.
  * @throws RangeError for a graph that is not so, or that has an operator which is not known here
  */
-export function elementOf(where: string, name: string, graph: OnnxGraph, sizes: Sizes): Element {
+export function elementOf(where: string, name: string, graph: OnnxGraph, sizes: Sizes, math: Elementary): Element {
   if (!Array.isArray(graph?.nodes) || graph.inputs?.length !== 1 || graph.outputs?.length !== 1)
     throw wrongKind(where, name, 'a graph of one input and one output', graph);
   const values = new Map<string, Value>([
@@ -87,15 +96,15 @@ export function elementOf(where: string, name: string, graph: OnnxGraph, sizes: 
     return value;
   };
   for (const node of graph.nodes as readonly OnnxNode[])
-    values.set(node.outputs[0], evaluate(node, node.inputs.map(find), fail));
+    values.set(node.outputs[0], evaluate(node, node.inputs.map(find), fail, math));
   return find(graph.outputs[0].name).at;
 }
 
-function evaluate({ op, attributes = {} }: OnnxNode, inputs: Value[], fail: Fail): Value {
+function evaluate({ op, attributes = {} }: OnnxNode, inputs: Value[], fail: Fail, math: Elementary): Value {
   const [x, y, z] = inputs;
   if (Object.hasOwn(unary, op)) {
     const f = unary[op];
-    return elementwise([x], (s, b, h, i, j) => f(x.at(s, b, h, i, j)));
+    return elementwise([x], (s, b, h, i, j) => f(x.at(s, b, h, i, j), math));
   }
   if (Object.hasOwn(binary, op) && inputs.length === 2) {
     const f = binary[op];

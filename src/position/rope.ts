@@ -92,7 +92,7 @@ export class RotaryEmbedding {
     }
     checkPositive(where, 'base', base);
     checkOneOf(where, 'style', style, ['half', 'interleaved']);
-    if (scaling !== undefined) checkOneOf(where, 'scaling.type', scaling?.type, scalings);
+    if (scaling !== undefined) checkScaling(where, scaling);
     if (axes !== undefined) checkAxes(where, axes, rotaryDim / 2);
     if (xpos !== undefined) checkXPos(where, xpos, axes);
     this.headDim = headDim;
@@ -161,6 +161,18 @@ export class RotaryEmbedding {
         table[at] *= xposFactor(xpos, role, positions[Math.floor(at / pairs)], at % pairs, pairs, math);
       }
     }
+  }
+}
+
+function checkScaling(where: string, scaling: RotaryScaling): void {
+  checkOneOf(where, 'scaling.type', scaling?.type, scalings);
+  for (const [name, part] of Object.entries(scaling) as [string, unknown][]) {
+    if (name === 'type' || name === 'truncate' || part === undefined) continue;
+    const list = name === 'shortFactor' || name === 'longFactor';
+    if (list && (typeof part !== 'object' || part === null))
+      throw wrongKind(where, `scaling.${name}`, 'an array of numbers', part);
+    for (const value of list ? Array.from(part as ArrayLike<number>) : [part])
+      if (typeof value !== 'number') throw wrongKind(where, `scaling.${name}`, 'of numbers', value);
   }
 }
 

@@ -79,5 +79,12 @@ function normals(seed: number): () => number {
  * @returns [heads]
  */
 export function retentionDecay(heads: number): Float64Array {
-  return Float64Array.from({ length: heads }, (_, h) => Math.log1p(-(2 ** (-5 - h))));
+  return Float64Array.from({ length: heads }, (_, h) => lnOneMinus(2 ** (-5 - h)));
+}
+
+/** `ln(1 − x)`, x ≤ 1/32, by its series: `Math.log1p` differs between engines in the last bit. */
+function lnOneMinus(x: number): number {
+  let sum = 0;
+  for (let k = 12; k >= 1; k--) sum = x * (1 / k + sum);
+  return -sum;
 }

@@ -109,7 +109,7 @@ const bytesOf = (tensor: Tensor<DType>) => {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 };
 
-function free(result: unknown, inputs: Inputs): void {
+export function free(result: unknown, inputs: Inputs): void {
   if (result instanceof KVCache) result.dispose();
   const own = inputs.made.map(({ owner }) => owner) as unknown[];
   for (const tensor of tensorsIn(result))

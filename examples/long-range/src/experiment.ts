@@ -37,8 +37,7 @@ export const full: Sizes = {
 };
 
 /** Every model starts from the same seed, so that all of a kind are one model before they are trained. */
-export async function experiment(runtime: Runtime, { positions, trainedThere, steps, count }: Sizes = full) {
-  await tf.setBackend('cpu');
+export function experiment(runtime: Runtime, { positions, trainedThere, steps, count }: Sizes = full) {
   const make: Record<Kind, (random: Random) => Model> = {
     LSTM: lstm,
     attention: (random) => attention(runtime, random),

@@ -7,7 +7,7 @@ import { chart } from './svg.ts';
 
 const begin = performance.now();
 using runtime = await createRuntime();
-const found = await experiment(runtime, full);
+const found = experiment(runtime, full);
 console.log([...table(found), '', ...answer(found, 80), ''].join('\n'));
 // npm runs scripts in the package's folder and keeps the user's in INIT_CWD.
 writeFileSync(resolve(process.env.INIT_CWD ?? '.', 'long-range.svg'), await chart(found));

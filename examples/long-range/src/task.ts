@@ -1,10 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
-import '@tensorflow/tfjs-backend-cpu';
+import '@tensorflow/tfjs-backend-wasm';
 // Its bundle registers the gradients.
 import '@tensorflow/tfjs-layers';
 
 // Keeps TensorFlow.js from recommending its native package.
 tf.env().set('IS_NODE', false);
+// Its threads do not start in Node.
+tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
+await tf.setBackend('wasm');
 
 /** Size of a word's vector, which is one-hot. */
 export const DIM = 16;

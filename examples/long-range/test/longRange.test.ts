@@ -51,8 +51,8 @@ it('the gradient of the LSTM is the slope of its logit', () => {
 
 describe('over distance', () => {
   let found: Measurement[];
-  beforeAll(async () => {
-    found = await experiment(runtime, {
+  beforeAll(() => {
+    found = experiment(runtime, {
       positions: [10, 20, 80],
       trainedThere: { LSTM: 10, attention: 80 },
       steps: 60,
