@@ -17,7 +17,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts', 'bench/test/**/*.test.ts', 'examples/*/test/**/*.test.ts'],
     pool: 'forks',
     execArgv: flags,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // A busy machine takes several times as long.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 });

@@ -15,15 +15,11 @@ const categories = [
   [/src\/(platforms|runtime|tensor|check)/, 'Runtime and tensors'],
 ];
 
-/** @param {import('typedoc').DeclarationReflection} declaration */
-function commentsOf(declaration) {
-  const documented = declaration.signatures ?? [declaration];
-  for (const one of documented) one.comment ??= new Comment();
-  return documented.map(({ comment }) => /** @type {Comment} */ (comment));
-}
-
 /** @param {import('typedoc').Application} app */
 export function load(app) {
+  /** @type {import('typedoc').Reflection[]} */
+  const undocumented = [];
+
   app.converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }) => {
     const modules = project.getChildrenByKind(ReflectionKind.Module);
     for (const declaration of modules.flatMap(({ children }) => children ?? [])) {
@@ -32,12 +28,24 @@ export function load(app) {
       const { fullFileName } = (declaration.sources ?? declaration.signatures?.[0].sources ?? [])[0];
       const category = categories.find(([files]) => files.test(fullFileName))?.[1];
       if (!category) throw new Error(`docs/categories.mjs has no category for ${fullFileName}`);
-      for (const { blockTags } of commentsOf(declaration))
-        blockTags.push(new CommentTag('@category', [{ kind: 'text', text: category }]));
+      for (const documented of declaration.signatures ?? [declaration]) {
+        if (!documented.comment) undocumented.push(documented);
+        documented.comment ??= new Comment();
+        documented.comment.blockTags.push(new CommentTag('@category', [{ kind: 'text', text: category }]));
+      }
     }
     // Where they lead depends on the remote of whoever builds this.
     for (const reflection of Object.values(project.reflections)) {
       if (reflection.isDeclaration() || reflection.isSignature()) reflection.sources = undefined;
     }
   });
+
+  // A comment that only has a category would pass for documentation. The categories are made by now.
+  app.converter.on(
+    Converter.EVENT_RESOLVE_END,
+    () => {
+      for (const documented of undocumented) documented.comment = undefined;
+    },
+    -1000,
+  );
 }

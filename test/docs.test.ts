@@ -5,7 +5,7 @@ import * as api from 'wasm-attention';
 import { Layer } from '../src/layers/layer.ts';
 import { count, random } from './support.ts';
 
-// Every @example of a docstring runs, on the data that this table gives it. An example without data here fails.
+// Every @example of a docstring, and every program of the README, runs on the data that this table gives it. One without data here fails.
 
 const runtime = api.createRuntimeSync();
 afterAll(() => runtime.dispose());
@@ -72,6 +72,15 @@ const data: Record<string, () => Record<string, unknown>> = {
     columns: positions(9),
   }),
   'position/relative.ts: const bias': () => ({ table: tensor(32, 4), ...heads(512, 8) }),
+  'README.md: import': () => {
+    const [queryData, keyData, valueData] = [1, 2, 3].map((seed) => random([16 * 512 * 64], seed).data);
+    return { queryData, keyData, valueData };
+  },
+  'README.md: const result = runtime.scope': () => {
+    const { query, key, value } = heads(20, 8);
+    return { x: query, k: key, v: value, wq: tensor(8, 8) };
+  },
+  'README.md: const rotary': () => ({ ...heads(20, 128, 32, 8), queries: 20 }),
   'safetensors.ts: const layer': () => ({ readFile: async () => emptySafetensors() }),
 };
 
@@ -108,12 +117,20 @@ function examples(): Example[] {
   });
 }
 
-describe('examples of docstrings', () => {
-  it.each(examples())('$name: $code', async ({ name, code }) => {
+function programs(): Example[] {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+  return Array.from(readme.matchAll(/```ts\n([\s\S]*?)```/g), ([, code]) => ({ name: 'README.md', code }));
+}
+
+describe('examples of docstrings and README', () => {
+  it.each([...examples(), ...programs()])('$name: $code', async ({ name, code }) => {
     const entry = Object.keys(data).find((key) => `${name}: ${code}`.startsWith(key));
     expect(entry, 'data for this example').toBeDefined();
-    const given = { ...api, runtime, stateDict, weights: stateDict, ...data[entry!]() };
+    const given: Record<string, unknown> = { ...api, runtime, stateDict, weights: stateDict, ...data[entry!]() };
+    // What an example imports is given, and what it declares is its own.
+    for (const [, name] of code.matchAll(/^const (\w+)/gm)) delete given[name];
+    const body = code.replace(/^import .*$/gm, '');
     const AsyncFunction = (async () => {}).constructor as FunctionConstructor;
-    await new AsyncFunction(...Object.keys(given), code)(...Object.values(given));
+    await new AsyncFunction(...Object.keys(given), body)(...Object.values(given));
   });
 });

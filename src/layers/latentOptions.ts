@@ -41,6 +41,7 @@ export type LatentAttendOptions = {
   keyLengths?: ArrayLike<number>;
 };
 
+/** What `MultiHeadLatentAttention.forward` is told beside its input. */
 export type LatentForwardOptions = {
   /** Whether a token sees no later one; default true. */
   causal?: boolean;

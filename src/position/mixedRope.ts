@@ -5,6 +5,7 @@ import type { Tensor } from '../tensor.ts';
 import { writeAngles } from './angles.ts';
 import { checkPositions, checkRotation, rotate } from './rotaryTables.ts';
 
+/** Sizes and frequencies of a `MixedRotaryEmbedding`. */
 export type MixedRotaryOptions = {
   headDim: number;
   heads: number;
@@ -14,6 +15,7 @@ export type MixedRotaryOptions = {
   style?: 'half' | 'interleaved';
 };
 
+/** Positions of the vectors, and where the result goes. */
 export type MixedRotaryApplyOptions = {
   /** [axes · sequence] or [axes · batch · sequence], one axis after the other; where all are 0, as of a class token, nothing turns. */
   positions: ArrayLike<number>;

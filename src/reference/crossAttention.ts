@@ -4,6 +4,7 @@ import type { State } from './gated.ts';
 import { linear } from './linear.ts';
 import { groupNorm, layerNorm } from './norm.ts';
 
+/** Heads, mask and normalisations, as the options of the layer. */
 export type CrossAttentionOptions = {
   heads: number;
   mask?: NdArray;
