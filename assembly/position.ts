@@ -12,11 +12,13 @@ export function log(x: f64): f64 {
 }
 
 export function sin(x: f64): f64 {
-  return NativeMath.sin(x);
+  NativeMath.sincos(x);
+  return NativeMath.sincos_sin;
 }
 
 export function cos(x: f64): f64 {
-  return NativeMath.cos(x);
+  NativeMath.sincos(x);
+  return NativeMath.sincos_cos;
 }
 
 /** sin and cos of position · frequency, computed in float64 and rounded once, times `scale`; a column's position is that of its axis. */
@@ -29,8 +31,9 @@ export function angles(params: usize): void {
       const axis = load<i32>(axes + (<usize>k << 2)), position = load<f64>(positions + (<usize>(axis * rows + i) << 3));
       const angle = position * load<f64>(frequencies + (<usize>k << 3));
       const at = <usize>(i * word(params, Table.rowStride) + k * word(params, Table.columnStride)) << 2;
-      store<f32>(sin + at, <f32>(NativeMath.sin(angle) * <f64>scale));
-      store<f32>(cos + at, <f32>(NativeMath.cos(angle) * <f64>scale));
+      NativeMath.sincos(angle);
+      store<f32>(sin + at, <f32>(NativeMath.sincos_sin * <f64>scale));
+      store<f32>(cos + at, <f32>(NativeMath.sincos_cos * <f64>scale));
     }
   }
 }

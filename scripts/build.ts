@@ -4,6 +4,7 @@ import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { rollup } from 'rollup';
 import { dts } from 'rollup-plugin-dts';
 import { withShared } from '../src/runtime/shared.ts';
+import { encode } from '../src/runtime/text.ts';
 import { webProgram } from '../src/runtime/worker.ts';
 import { difference } from './difference.ts';
 
@@ -22,7 +23,7 @@ function kernels(): void {
   const [simd, relaxed] = shipped.map((target) => readFileSync(`build/${target}.wasm`));
   writeFileSync(
     'build/kernels.json',
-    JSON.stringify({ simd: simd.toString('hex'), relaxed: difference(simd, relaxed) }),
+    JSON.stringify({ simd: encode(simd), relaxed: difference(simd, relaxed) }),
   );
 }
 

@@ -1,4 +1,5 @@
 import type { Edit } from '../src/runtime/binaries.ts';
+import { encode } from '../src/runtime/text.ts';
 
 const SHORTEST = 6;
 
@@ -16,13 +17,13 @@ export function difference(base: Buffer, target: Buffer): Edit[] {
   for (let at = 0; at < target.length; ) {
     const { from, length } = longest(base, target, at, places.get(word(target, at)) ?? [], copied);
     if (length > 0) {
-      edits.push([target.toString('hex', end, at), from - copied, length]);
+      edits.push([encode(target.subarray(end, at)), from - copied, length]);
       copied = from + length;
       end = at + length;
     }
     at += Math.max(length, 1);
   }
-  edits.push([target.toString('hex', end), 0, 0]);
+  edits.push([encode(target.subarray(end)), 0, 0]);
   return edits;
 }
 
