@@ -21,10 +21,7 @@ function kernels(): void {
   for (const target of [...shipped, 'debug'])
     execFileSync('npx', ['--no-install', 'asc', '--target', target], { stdio: 'inherit' });
   const [simd, relaxed] = shipped.map((target) => readFileSync(`build/${target}.wasm`));
-  writeFileSync(
-    'build/kernels.json',
-    JSON.stringify({ simd: encode(simd), relaxed: difference(simd, relaxed) }),
-  );
+  writeFileSync('build/kernels.json', JSON.stringify({ simd: encode(simd), relaxed: difference(simd, relaxed) }));
 }
 
 /** The package has a budget. Lines stay, since Node prints the one that threw; names stay but in the CommonJS twin. */

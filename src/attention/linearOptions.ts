@@ -14,7 +14,7 @@ import type { Runtime } from '../runtime/runtime.ts';
 import { Tensor } from '../tensor.ts';
 import { checkFeatureMap, type KernelMap, kernelMap } from './featureMaps.ts';
 import { checkGates } from './gates.ts';
-import { checkKeyLengths } from './masks/given.ts';
+import { checkKeyLengths } from './masks/definitions.ts';
 import { type Layout, overlap } from './options.ts';
 import { checkSizes } from './problem.ts';
 

@@ -4,7 +4,8 @@ import { fromPredicate, keyLengths, tensor } from './masks/given.ts';
 import { longformer } from './masks/longformer.ts';
 import { causal, chunked, dilated, documents, prefixLM, slidingWindow } from './masks/positions.ts';
 
-export { AttentionMask, type MaskContext } from './masks/attentionMask.ts';
+export { AttentionMask } from './masks/attentionMask.ts';
+export type { MaskContext } from './masks/visibility.ts';
 
 /** Ready-made masks. */
 export const masks = {

@@ -1,6 +1,6 @@
 import type { Tensor } from '../tensor.ts';
 import type { AttentionMask } from './mask.ts';
-import type { Predicate } from './masks/given.ts';
+import type { Predicate } from './masks/definitions.ts';
 import type { TileMod } from './modify.ts';
 
 export type Layout = 'bhsd' | 'bshd';

@@ -1,6 +1,6 @@
 import { checkOneOf, wrongKind } from '../check.ts';
 import type { Tensor } from '../tensor.ts';
-import { KVCache } from './cache.ts';
+import { KeyValueStore } from './keyValues.ts';
 import { launch } from './launch.ts';
 import type { AttentionOptions } from './options.ts';
 import { problem } from './problem.ts';
@@ -28,7 +28,7 @@ export function attentionWeights(
   for (const name of ['output', 'scoreMod', 'probMod'])
     if (name in options) throw new TypeError(`attentionWeights: "${name}" is not an option of attentionWeights`);
   checkOneOf('attentionWeights', 'stage', stage, ['scores', 'softcap', 'masked', 'weights']);
-  if (key instanceof KVCache) throw wrongKind('attentionWeights', 'key', 'a Tensor', key);
+  if (key instanceof KeyValueStore) throw wrongKind('attentionWeights', 'key', 'a Tensor', key);
   const checked = problem('attentionWeights', query, key, undefined, options);
   const unmasked = { ...checked, mask: undefined, biases: [], alibiSlopes: undefined };
   const { runtime, batch, heads, queries, keys, sink } = checked;

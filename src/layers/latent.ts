@@ -1,4 +1,4 @@
-import { checkKeyLengths } from '../attention/masks/given.ts';
+import { checkKeyLengths } from '../attention/masks/definitions.ts';
 import { scaledDotProductAttention } from '../attention/scaledDotProduct.ts';
 import { checkFinite, checkInteger, checkOptions, checkPositive, checkSameShape, checkTensor } from '../check.ts';
 import { RotaryEmbedding } from '../position/rope.ts';
@@ -19,7 +19,7 @@ const sizes = ['hiddenDim', 'heads', 'latentDim', 'nopeDim', 'ropeDim', 'valueDi
 const layerOptions = new Set([...sizes, 'queryRank', 'rope', 'scale', 'bias', 'epsilon']);
 const ropeOptions = new Set(['base', 'style', 'scaling']);
 const forwardOptions = new Set(['causal', 'keyLengths']);
-const attendOptions = new Set([...forwardOptions, 'offset']);
+const attendOptions = new Set(['causal', 'keyLengths', 'offset']);
 
 /**
  * Multi-head latent attention (DeepSeek-V2 and V3) in its absorbed form: keys and values of all heads are one latent a token,

@@ -15,7 +15,7 @@ export type MSAAttentionOptions = {
 };
 
 const msaOptions = new Set(['msaDim', 'heads', 'headDim']);
-const rowOptions = new Set([...msaOptions, 'pairDim']);
+const rowOptions = new Set(['msaDim', 'heads', 'headDim', 'pairDim']);
 
 /**
  * MSA row attention with pair bias (Alg. 7): each sequence attends along its residues, with a bias from the pair

@@ -1,6 +1,6 @@
 import type { Kernel } from '../../assembly/params.ts';
 import { bytesPerElement, checkDType, checkShape, type DType, sizeOf, wrongKind, wrongValue } from '../check.ts';
-import { defineDispose } from '../dispose.ts';
+import { Disposing } from '../dispose.ts';
 import { Tensor, tensorsIn } from '../tensor.ts';
 import type { Allocator } from './allocator.ts';
 import type { Build } from './builds.ts';
@@ -13,7 +13,7 @@ import type { Pool } from './pool.ts';
 export type Parts = { kernels: Kernels; allocator: Allocator; pool: Pool; debug: boolean };
 
 /** One instance of the kernels with its linear memory. */
-export class Runtime {
+export class Runtime extends Disposing {
   #scopes: Set<Tensor<DType>>[] = [];
   #live: (Parts & { leaks?: Leaks }) | undefined;
 
@@ -22,6 +22,7 @@ export class Runtime {
     readonly build: Build,
     parts: Parts,
   ) {
+    super();
     this.#live = { ...parts, leaks: parts.debug ? new Leaks() : undefined };
     forgotten?.register(this, parts.pool, this);
   }
@@ -196,18 +197,15 @@ export class Runtime {
     this.#live = undefined;
   }
 
-  /** `dispose`, once: for `using`. */
-  declare [Symbol.dispose]: () => void;
+  protected override get held(): boolean {
+    return !this.disposed;
+  }
 
   #checked(where: string) {
     if (!this.#live) throw new Error(`${where}: the runtime was disposed`);
     return this.#live;
   }
 }
-
-defineDispose(Runtime, (runtime) => {
-  if (!runtime.disposed) runtime.dispose();
-});
 
 /** Ends the workers of a runtime that nobody holds or disposed. */
 const forgotten =
