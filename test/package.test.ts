@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
+import { instantiateSync } from '@assemblyscript/loader';
 import { buildSync } from 'esbuild';
 import { describe, expect, it } from 'vitest';
 import { binary } from '../src/runtime/binaries.ts';
@@ -44,6 +45,12 @@ describe('the package', () => {
     const attention = "export { createRuntime, scaledDotProductAttention } from 'wasm-attention';";
     expect(downloaded(attention)).toBeLessThanOrEqual(56 * KB);
     expect(downloaded("export * from 'wasm-attention';")).toBeLessThanOrEqual(80 * KB);
+  });
+
+  it.each(builds)('has a %s build that the AssemblyScript loader takes too', (build) => {
+    const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 });
+    const { exports } = instantiateSync(readFileSync(new URL(`dist/${build}.wasm`, cwd)), { env: { memory } });
+    expect((exports.exp as (x: number) => number)(0)).toBe(1);
   });
 
   it('imports nothing but memory into the kernels', () => {

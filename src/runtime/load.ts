@@ -1,4 +1,3 @@
-import { instantiateSync } from '@assemblyscript/loader';
 import type { Kernel } from '../../assembly/params.ts';
 import { builtin } from './node.ts';
 
@@ -103,9 +102,5 @@ export function bytesOf(source: BufferSource): Uint8Array {
 }
 
 export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels {
-  const imports = { env: { memory } };
-  // The loader knows a module by instanceof, and takes one of another realm for bytes.
-  const own = module instanceof WebAssembly.Module;
-  return (own ? instantiateSync(module, imports) : new WebAssembly.Instance(module, imports))
-    .exports as unknown as Kernels;
+  return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Kernels;
 }
