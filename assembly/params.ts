@@ -78,7 +78,7 @@ export const enum Block { queries = 64, lanes = 8, keys = 120, boundsBytes = 512
 export const enum Kernel { flash = 0, scores, linear, append, recurrence, causalConv }
 
 /** The job that all threads work on, in the words below the heap. `remaining` tasks are not taken (≤ 0: none), `unfinished` ones not computed. */
-export const enum Job { generation = 0, remaining, unfinished, failed, kernel, params, scratch, scratchBytes, words }
+export const enum Job { generation = 0, remaining, unfinished, failed, kernel, params, scratch, scratchBytes, next, words }
 
 /** Linear attention: what a recurrence over tokens reads and writes; a task is a KV head of a batch. */
 export const enum Recurrence {

@@ -24,9 +24,18 @@ const SPINS = 1 << 10;
 const LONG_SPINS = 1 << 27;
 const SLEEP: i64 = 100_000_000;
 
+/** Whether this is the module of `attention.ts`: the name is one that its targets define (asconfig.json). */
+// @ts-ignore: top-level decorator
+@inline
+function attentionOnly(): bool {
+  // @ts-ignore: see above
+  return isDefined(ATTENTION_ONLY);
+}
+
 /** Bytes of scratch that one thread needs for a kernel's tasks. */
 export function scratchBytes(kernel: i32, params: usize): usize {
-  switch (kernel) {
+  if (attentionOnly()) return flashScratchBytes(params);
+  else switch (kernel) {
     case Kernel.flash: return flashScratchBytes(params);
     case Kernel.scores: return scoresScratchBytes(params);
     case Kernel.linear: return linearScratchBytes(params);
@@ -38,7 +47,10 @@ export function scratchBytes(kernel: i32, params: usize): usize {
 }
 
 function compute(kernel: i32, params: usize, task: i32, scratch: usize): void {
-  switch (kernel) {
+  if (attentionOnly()) {
+    if (kernel != Kernel.flash) unreachable();
+    flash(params, task, scratch);
+  } else switch (kernel) {
     case Kernel.flash: return flash(params, task, scratch);
     case Kernel.scores: return scores(params, task, scratch);
     case Kernel.linear: return linear(params, task, scratch);
@@ -105,11 +117,21 @@ export function abandon(): void {
   leave(max(atomic.xchg<i32>(job(Job.remaining), 0), 0) + 1);
 }
 
-/** The life of a worker: it ends with its thread, or by a trap. */
-export function poolWorker(thread: i32): void {
-  for (;;) {
+/** The life of a worker: it ends with its thread, by a trap or, with its argument, after `goOn`. */
+export function poolWorker(thread: i32): usize {
+  let next: usize = 0;
+  while (next == 0) {
     const generation = atomic.load<i32>(job(Job.generation));
     work(thread);
-    atomic.wait<i32>(job(Job.generation), generation);
+    next = atomic.load<usize>(job(Job.next));
+    if (next == 0) atomic.wait<i32>(job(Job.generation), generation);
   }
+  return next;
+}
+
+/** There are no more jobs here: workers go on with the module at `next`, whose jobs lie elsewhere. */
+export function goOn(next: usize): void {
+  atomic.store<usize>(job(Job.next), next);
+  atomic.add<i32>(job(Job.generation), 1);
+  atomic.notify(job(Job.generation), -1);
 }

@@ -1,4 +1,4 @@
-import type { Edit } from '../src/runtime/binaries.ts';
+import type { Edit } from '../src/runtime/edits.ts';
 import { encode } from '../src/runtime/text.ts';
 
 const SHORTEST = 6;

@@ -4,7 +4,8 @@ import { gzipSync } from 'node:zlib';
 import { instantiateSync } from '@assemblyscript/loader';
 import { buildSync } from 'esbuild';
 import { describe, expect, it } from 'vitest';
-import { binary } from '../src/runtime/binaries.ts';
+import { attentionBinary } from '../src/runtime/binaries.ts';
+import { wholeBinary } from '../src/runtime/whole.ts';
 import { builds } from './support.ts';
 
 const KB = 1024;
@@ -27,7 +28,9 @@ function downloaded(program: string): number {
 
 describe('the package', () => {
   it.each(builds)('has the %s build as it was compiled, in the JavaScript', (build) => {
-    expect(Buffer.compare(binary(build), readFileSync(new URL(`build/${build}.wasm`, cwd)))).toBe(0);
+    const compiled = (name: string) => readFileSync(new URL(`build/${name}.wasm`, cwd));
+    expect(Buffer.compare(attentionBinary(build), compiled(`attention.${build}`))).toBe(0);
+    expect(Buffer.compare(wholeBinary(attentionBinary('simd'), build), compiled(build))).toBe(0);
   });
 
   it.each(builds)('has a small %s build', (build) => {
@@ -43,8 +46,8 @@ describe('the package', () => {
 
   it('is small in an app, with both builds inside', () => {
     const attention = "export { createRuntime, scaledDotProductAttention } from 'wasm-attention';";
-    expect(downloaded(attention)).toBeLessThanOrEqual(56 * KB);
-    expect(downloaded("export * from 'wasm-attention';")).toBeLessThanOrEqual(80 * KB);
+    expect(downloaded(attention)).toBeLessThanOrEqual(25 * KB);
+    expect(downloaded("export * from 'wasm-attention';")).toBeLessThanOrEqual(65 * KB);
   });
 
   it.each(builds)('has a %s build that the AssemblyScript loader takes too', (build) => {

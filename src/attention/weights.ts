@@ -1,4 +1,5 @@
 import { checkOneOf, wrongKind } from '../check.ts';
+import { whole } from '../runtime/whole.ts';
 import type { Tensor } from '../tensor.ts';
 import { KeyValueStore } from './keyValues.ts';
 import { launch } from './launch.ts';
@@ -32,6 +33,7 @@ export function attentionWeights(
   const checked = problem('attentionWeights', query, key, undefined, options);
   const unmasked = { ...checked, mask: undefined, biases: [], alibiSlopes: undefined };
   const { runtime, batch, heads, queries, keys, sink } = checked;
+  const { kernels } = whole(runtime);
   return runtime.allOrNothing((make) => {
     const weights = make([batch, heads, queries, keys]);
     if (stage === 'scores') launch('scores', { ...unmasked, softcap: 0 }, weights);
@@ -39,7 +41,7 @@ export function attentionWeights(
     else launch('scores', checked, weights);
     for (let head = 0; stage === 'weights' && head < batch * heads; head++) {
       const start = weights.address + head * queries * keys * 4;
-      runtime.kernels.softmax(start, queries, keys, sink ? sink[head % heads] : -Infinity);
+      kernels.softmax(start, queries, keys, sink ? sink[head % heads] : -Infinity);
     }
     return weights;
   });

@@ -1,4 +1,5 @@
 import { checkPositive, checkSameShape, checkTensor, wrongKind, wrongValue } from '../check.ts';
+import { whole } from '../runtime/whole.ts';
 import { Tensor } from '../tensor.ts';
 
 /**
@@ -53,7 +54,7 @@ function normalize(
   return runtime.allOrNothing((make) => {
     const output = make(input.shape);
     const addresses = [output.address, input.address, weight.address, bias?.address ?? 0] as const;
-    runtime.kernels.normalize(...addresses, input.size / dim, dim, epsilon, centered);
+    whole(runtime).kernels.normalize(...addresses, input.size / dim, dim, epsilon, centered);
     return output;
   });
 }

@@ -1,5 +1,12 @@
-declare module '*/kernels.json' {
-  const kernels: { simd: string; relaxed: [string, number, number][] };
+type Edits = [string, number, number][];
+
+declare module '*/attention.json' {
+  const kernels: { simd: string; relaxed: Edits };
+  export default kernels;
+}
+
+declare module '*/whole.json' {
+  const kernels: { simd: Edits; relaxed: Edits };
   export default kernels;
 }
 

@@ -5,12 +5,19 @@ import { Tensor, tensorsIn } from '../tensor.ts';
 import type { Allocator } from './allocator.ts';
 import type { Build } from './builds.ts';
 import { Leaks } from './leaks.ts';
-import type { Kernels } from './load.ts';
-import { type Elementary, mathOf } from './math.ts';
+import { type AttentionKernels, instantiate, type Kernels } from './load.ts';
 import type { Pool } from './pool.ts';
+import { withShared } from './shared.ts';
 
 /** What a runtime is made of. */
-export type Parts = { kernels: Kernels; allocator: Allocator; pool: Pool; debug: boolean };
+export type Parts = {
+  kernels: AttentionKernels;
+  allocator: Allocator;
+  pool: Pool;
+  /** Where the kernels are those of attention only: the plain build's bytes. */
+  attention?: () => Uint8Array;
+  debug: boolean;
+};
 
 /** One instance of the kernels with its linear memory. */
 export class Runtime extends Disposing {
@@ -41,12 +48,25 @@ export class Runtime extends Disposing {
     return this.#live === undefined;
   }
 
-  get kernels(): Kernels {
+  get kernels(): AttentionKernels {
     return this.#checked('kernels').kernels;
   }
 
-  get math(): Elementary {
-    return mathOf(this.kernels);
+  /**
+   * Has all kernels from now on: their module takes the place of that of attention, on the same memory.
+   * @param binary its bytes, of those of the plain build's attention kernels
+   */
+  extended(binary: (attention: Uint8Array, build: Build) => Uint8Array): Kernels {
+    const live = this.#checked('kernels');
+    if (live.attention) {
+      const { memory } = live.allocator;
+      const bytes = withShared(binary(live.attention(), this.build), !(memory.buffer instanceof ArrayBuffer));
+      const kernels = instantiate(new WebAssembly.Module(bytes), memory);
+      live.pool.goOn(kernels, live.pool.threads > 1 ? this.#store(bytes) : 0);
+      live.kernels = kernels;
+      live.attention = undefined;
+    }
+    return live.kernels as Kernels;
   }
 
   get allocator(): Allocator {
@@ -199,6 +219,15 @@ export class Runtime extends Disposing {
 
   protected override get held(): boolean {
     return !this.disposed;
+  }
+
+  /** For the workers, which may come late. */
+  #store(module: Uint8Array): number {
+    const { allocator } = this;
+    const address = allocator.reserve(4 + module.length);
+    allocator.int32[address / 4] = module.length;
+    allocator.bytes.set(module, address + 4);
+    return address;
   }
 
   #checked(where: string) {
