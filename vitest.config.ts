@@ -18,5 +18,6 @@ export default defineConfig({
     pool: 'forks',
     execArgv: flags,
     testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 });
