@@ -1,6 +1,6 @@
 import attention from '../../build/attention.json' with { type: 'json' };
 import type { Build } from './builds.ts';
-import { apply, type Edit } from './edits.ts';
+import { apply } from './edits.ts';
 import { decode } from './text.ts';
 
 /**
@@ -9,5 +9,5 @@ import { decode } from './text.ts';
  */
 export function attentionBinary(build: Build): Uint8Array<ArrayBuffer> {
   const simd = decode(attention.simd);
-  return build === 'simd' ? simd : apply(simd, attention.relaxed as unknown as Edit[]);
+  return build === 'simd' ? simd : apply(simd, attention.relaxed);
 }

@@ -1,13 +1,11 @@
-type Edits = [string, number, number][];
-
 declare module '*/attention.json' {
-  const kernels: { simd: string; relaxed: Edits };
+  const kernels: { simd: string; relaxed: string };
   export default kernels;
 }
 
 declare module '*/whole.json' {
-  const kernels: { simd: Edits; relaxed: Edits };
-  export default kernels;
+  const edits: { simd: string; relaxed: string };
+  export default edits;
 }
 
 declare module '*.wasm' {

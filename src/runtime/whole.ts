@@ -1,6 +1,6 @@
 import edits from '../../build/whole.json' with { type: 'json' };
 import type { Build } from './builds.ts';
-import { apply, type Edit } from './edits.ts';
+import { apply } from './edits.ts';
 import type { Kernels } from './load.ts';
 import { type Elementary, mathOf } from './math.ts';
 import type { Runtime } from './runtime.ts';
@@ -19,6 +19,6 @@ export function whole(runtime: Runtime): Whole {
 
 /** @param attention the plain build's bytes */
 export function wholeBinary(attention: Uint8Array, build: Build): Uint8Array<ArrayBuffer> {
-  const simd = apply(attention, edits.simd as unknown as Edit[]);
-  return build === 'simd' ? simd : apply(simd, edits.relaxed as unknown as Edit[]);
+  const simd = apply(attention, edits.simd);
+  return build === 'simd' ? simd : apply(simd, edits.relaxed);
 }
