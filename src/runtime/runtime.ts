@@ -59,10 +59,10 @@ export class Runtime extends Disposing {
   extended(binary: (attention: Uint8Array, build: Build) => Uint8Array): Kernels {
     const live = this.#checked('kernels');
     if (live.attention) {
-      const { memory } = live.allocator;
-      const bytes = withShared(binary(live.attention(), this.build), !(memory.buffer instanceof ArrayBuffer));
-      const kernels = instantiate(new WebAssembly.Module(bytes), memory);
-      live.pool.goOn(kernels, live.pool.threads > 1 ? this.#store(bytes) : 0);
+      const { allocator, pool } = live;
+      const bytes = withShared(binary(live.attention(), this.build), pool.workers.length > 0);
+      const kernels = instantiate(new WebAssembly.Module(bytes), allocator.memory);
+      pool.goOn(kernels, pool.threads > 1 ? this.#store(bytes) : 0);
       live.kernels = kernels;
       live.attention = undefined;
     }
