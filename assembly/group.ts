@@ -1,3 +1,4 @@
+import { attentionOnly } from './only';
 import { Attention, Block, Stored } from './params';
 import { BYTES_DIM, quantize } from './micro/bytes';
 import { pack, scale, unpack } from './micro/lanes';
@@ -51,9 +52,16 @@ export function queryBytesAt(params: usize): usize {
   return wideAt(params) + <usize>(Block.keys * (word(params, Attention.headDim) + word(params, Attention.valueDim))) * 4 + 64;
 }
 
+/** Whether keys and values are float32. Others come from a cache alone, and a cache needs the other module. */
+// @ts-ignore: top-level decorator
+@inline
+export function isPlain(params: usize): bool {
+  return attentionOnly() || word(params, Attention.stored) == Stored.float32;
+}
+
 /** Bytes of scratch that one task needs. */
 export function flashScratchBytes(params: usize): usize {
-  if (word(params, Attention.stored) == Stored.float32) return wideAt(params);
+  if (isPlain(params)) return wideAt(params);
   return queryBytesAt(params) + (<usize>((word(params, Attention.headDim) + 15) & ~15) << 4);
 }
 
@@ -61,7 +69,7 @@ export function flashScratchBytes(params: usize): usize {
 // @ts-ignore: top-level decorator
 @inline
 export function inBytes(params: usize, rows: i32): bool {
-  return rows <= 8 && word(params, Attention.stored) == Stored.int8 && word(params, Attention.headDim) <= BYTES_DIM;
+  return !attentionOnly() && rows <= 8 && word(params, Attention.stored) == Stored.int8 && word(params, Attention.headDim) <= BYTES_DIM;
 }
 
 /** Gathers a group's queries, scaled, and starts its softmax: a sink is a key that was seen first, with value 0. */

@@ -1,15 +1,8 @@
-export { heapBase, scratchBytes, run, finish, abandon, dismiss, poolWorker } from './pool';
-export { accumulate, accumulateTall, accumulateVisible } from './micro/accumulate';
-export { dots, dotsTall } from './micro/dots';
-export { accumulateFew, accumulateOne, dotsFew, dotsOne } from './micro/few';
-export { pack, unpack } from './micro/lanes';
-export { exponentiate, exponentiateOne, raise, raiseOne } from './micro/online';
-export { adjust } from './micro/adjust';
+// All kernels.
+export * from './attention';
 export { accumulateBytes, accumulateBytesOne, dotsBytes, dotsBytesOne, quantizeOne, quantizeWeights } from './micro/bytes';
-export { absorb, correct, read, step, stepGated } from './micro/step';
 export { widenRows } from './micro/widen';
-export { modAccumulate, modClose, modMask, modNormalize, modOpen, modScores, modSoftmax, modTile, tileScores } from './modified';
+export { absorb, correct, read, step, stepGated } from './micro/step';
 export { softmax } from './softmax';
 export { angles, cos, exp, log, rope, sin } from './position';
-export { combine, merge } from './merge';
 export { copyRows, gate, normalize } from './elementwise';

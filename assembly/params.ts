@@ -86,9 +86,11 @@ export const enum Kernel { flash = 0, scores, linear, append, recurrence, causal
 
 /**
  * The job that all threads work on, in the words below the heap. `remaining` tasks are not taken (≤ 0: none), `unfinished` ones not
- * computed; with `ended` workers go home.
+ * computed. Where workers go on is in `next`: the address of a module, or a `Next`.
  */
-export const enum Job { generation = 0, remaining, unfinished, failed, kernel, params, scratch, scratchBytes, ended, words }
+export const enum Job { generation = 0, remaining, unfinished, failed, kernel, params, scratch, scratchBytes, next, words }
+
+export const enum Next { here = 0, home }
 
 /** Linear attention: what a recurrence over tokens reads and writes; a task is a KV head of a batch, or some of its value columns. */
 export const enum Recurrence {

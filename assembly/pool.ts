@@ -1,8 +1,9 @@
 import { append, appendScratchBytes } from './append';
 import { causalConv, causalConvScratchBytes } from './causalConv';
-import { Job, Kernel } from './params';
+import { Job, Kernel, Next } from './params';
 import { flash, flashScratchBytes } from './flash';
 import { linear, linearScratchBytes } from './linear';
+import { attentionOnly } from './only';
 import { recurrence, recurrenceScratchBytes } from './recurrence';
 import { scores, scoresScratchBytes } from './scores';
 
@@ -26,7 +27,8 @@ const SLEEP: i64 = 100_000_000;
 
 /** Bytes of scratch that one thread needs for a kernel's tasks. */
 export function scratchBytes(kernel: i32, params: usize): usize {
-  switch (kernel) {
+  if (attentionOnly()) return flashScratchBytes(params);
+  else switch (kernel) {
     case Kernel.flash: return flashScratchBytes(params);
     case Kernel.scores: return scoresScratchBytes(params);
     case Kernel.linear: return linearScratchBytes(params);
@@ -38,7 +40,10 @@ export function scratchBytes(kernel: i32, params: usize): usize {
 }
 
 function compute(kernel: i32, params: usize, task: i32, scratch: usize): void {
-  switch (kernel) {
+  if (attentionOnly()) {
+    if (kernel != Kernel.flash) unreachable();
+    flash(params, task, scratch);
+  } else switch (kernel) {
     case Kernel.flash: return flash(params, task, scratch);
     case Kernel.scores: return scores(params, task, scratch);
     case Kernel.linear: return linear(params, task, scratch);
@@ -106,20 +111,22 @@ export function abandon(): void {
   leave(max(atomic.xchg<i32>(job(Job.remaining), 0), 0) + 1);
 }
 
-/** Wakes the workers for good: an engine may fail to end a thread that is just about to sleep (SpiderMonkey). */
-export function dismiss(): void {
-  atomic.store<i32>(job(Job.ended), 1);
-  atomic.add<i32>(job(Job.generation), 1);
-  atomic.notify(job(Job.generation), -1);
-}
-
-/** The life of a worker: until it is dismissed, or ends with its thread or by a trap. */
-export function poolWorker(thread: i32): void {
-  for (;;) {
-    // In this order: whoever sees the last generation also sees that it is the last.
-    const generation = atomic.load<i32>(job(Job.generation));
-    if (atomic.load<i32>(job(Job.ended)) != 0) return;
+/** The life of a worker: it ends with its thread, by a trap, or where it is told to go on. */
+export function poolWorker(thread: i32): usize {
+  // In this order: whoever sees the last generation also sees where to go.
+  let generation = atomic.load<i32>(job(Job.generation)), next = atomic.load<usize>(job(Job.next));
+  while (next == Next.here) {
     work(thread);
     atomic.wait<i32>(job(Job.generation), generation);
+    generation = atomic.load<i32>(job(Job.generation));
+    next = atomic.load<usize>(job(Job.next));
   }
+  return next;
+}
+
+/** There are no more jobs here: workers go on with the module at `next`, whose jobs lie elsewhere, or home. */
+export function goOn(next: usize): void {
+  atomic.store<usize>(job(Job.next), next);
+  atomic.add<i32>(job(Job.generation), 1);
+  atomic.notify(job(Job.generation), -1);
 }

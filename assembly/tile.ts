@@ -1,5 +1,5 @@
-import { Attention, Run, RunKind, Segment, Stored } from './params';
-import { FACTORS, inBytes, MAX, outputAt, outputRow, PAIRS, QUERY, queryBytesAt, QUERY_SCALES, SCORES, SUM, UNITS, wideAt } from './group';
+import { Attention, Run, RunKind, Segment } from './params';
+import { FACTORS, inBytes, isPlain, MAX, outputAt, outputRow, PAIRS, QUERY, queryBytesAt, QUERY_SCALES, SCORES, SUM, UNITS, wideAt } from './group';
 import { accumulate, accumulateTall, accumulateVisible } from './micro/accumulate';
 import { adjust } from './micro/adjust';
 import { accumulateBytes, accumulateBytesOne, dotsBytes, dotsBytesOne, quantizeOne, quantizeWeights } from './micro/bytes';
@@ -24,7 +24,7 @@ export function openTile(params: usize, task: usize, start: i32, count: i32, end
   }
   count = min(count, end - start);
   const stored = word(params, Attention.stored), headDim = word(params, Attention.headDim), valueDim = word(params, Attention.valueDim);
-  const unit = elementBytes(stored), wide = stored != Stored.float32 && !inBytes(params, word(task, Task.rows));
+  const unit = isPlain(params) ? <usize>4 : elementBytes(stored), wide = !isPlain(params) && !inBytes(params, word(task, Task.rows));
   let keyRow = <usize>word(params, Attention.keyRow) * unit, valueRow = <usize>word(params, Attention.valueRow) * unit;
   let key = pointer(task, Task.key) + <usize>row * keyRow, value = pointer(task, Task.value) + <usize>row * valueRow;
   const keyScales = pointer(task, Task.keyScales) + (<usize>row << 2), valueScales = pointer(task, Task.valueScales) + (<usize>row << 2);

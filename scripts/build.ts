@@ -4,6 +4,7 @@ import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { rollup } from 'rollup';
 import { dts } from 'rollup-plugin-dts';
 import { withShared } from '../src/runtime/shared.ts';
+import { encode } from '../src/runtime/text.ts';
 import { webProgram } from '../src/runtime/worker.ts';
 import { difference } from './difference.ts';
 
@@ -12,18 +13,24 @@ const entries = { index: 'src/platforms/inline.ts', reference: 'src/reference/in
 const platforms = { 'index.workerd': 'src/platforms/workerd.ts', 'index.edge': 'src/platforms/edge.ts' };
 
 /**
- * assembly/ → build/*.wasm and .wat. Nothing ships the debug build, which the optimiser has not touched: the tests run on it too.
+ * assembly/ → build/*.wasm and .wat, and as text for the JavaScript: the kernels of attention, and how all kernels are made of
+ * them. Nothing ships the debug build, which the optimiser has not touched: the tests run on it too.
  * Its loads and stores are checked no more than the others': WebAssembly traps only beyond the memory's end.
  */
 function kernels(): void {
   mkdirSync('build', { recursive: true });
-  for (const target of [...shipped, 'debug'])
-    execFileSync('npx', ['--no-install', 'asc', '--target', target], { stdio: 'inherit' });
-  const [simd, relaxed] = shipped.map((target) => readFileSync(`build/${target}.wasm`));
-  writeFileSync(
-    'build/kernels.json',
-    JSON.stringify({ simd: simd.toString('hex'), relaxed: difference(simd, relaxed) }),
+  const compile = (entry: string, target: string) => {
+    execFileSync('npx', ['--no-install', 'asc', `assembly/${entry}.ts`, '--target', target], { stdio: 'inherit' });
+    return readFileSync(`build/${target}.wasm`);
+  };
+  compile('index', 'debug');
+  const [attention, whole] = ['attention', 'index'].map((entry) =>
+    shipped.map((build) => compile(entry, entry === 'index' ? build : `${entry}.${build}`)),
   );
+  const write = (name: string, simd: unknown, relaxed: unknown) =>
+    writeFileSync(`build/${name}.json`, JSON.stringify({ simd, relaxed }));
+  write('attention', encode(attention[0]), difference(attention[0], attention[1]));
+  write('whole', difference(attention[0], whole[0]), difference(whole[0], whole[1]));
 }
 
 /** The package has a budget. Lines stay, since Node prints the one that threw; names stay but in the CommonJS twin. */

@@ -10,7 +10,7 @@ export { AttentionMask, type MaskContext, masks } from './attention/mask.ts';
 export type { DrawOptions } from './attention/masks/attentionMask.ts';
 export { type BigBirdOptions, bigBirdRandomBlocks } from './attention/masks/bigBird.ts';
 export type { BlockMatrix, BlockSparseOptions } from './attention/masks/blockSparse.ts';
-export type { Predicate } from './attention/masks/given.ts';
+export type { Predicate } from './attention/masks/definitions.ts';
 export type { LongformerOptions } from './attention/masks/longformer.ts';
 export type { BlockTable } from './attention/masks/randomBlocks.ts';
 export type { MaskReport, MaskSizes } from './attention/masks/report.ts';

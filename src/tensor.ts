@@ -1,5 +1,5 @@
 import { bytesPerElement, checkInteger, checkShape, type DType, sizeOf, wrongKind, wrongValue } from './check.ts';
-import { defineDispose } from './dispose.ts';
+import { Disposing } from './dispose.ts';
 import type { Runtime } from './runtime/runtime.ts';
 
 /** The typed array of each dtype; `true` is 1. */
@@ -12,7 +12,7 @@ export type TensorData<D extends DType = DType> = D extends 'float32'
 const views = { float32: Float32Array, int32: Int32Array, boolean: Uint8Array };
 
 /** A shape, a dtype and an address in a runtime's linear memory; elements lie in C order. */
-export class Tensor<D extends DType = 'float32'> {
+export class Tensor<D extends DType = 'float32'> extends Disposing {
   #owner: Tensor<D> | undefined;
   #disposed = false;
 
@@ -25,6 +25,7 @@ export class Tensor<D extends DType = 'float32'> {
     readonly address: number,
     owner?: Tensor<D>,
   ) {
+    super();
     this.#owner = owner;
   }
 
@@ -97,18 +98,15 @@ export class Tensor<D extends DType = 'float32'> {
     this.runtime.release(this);
   }
 
-  /** `dispose`, once: for `using`. On a view it does nothing. */
-  declare [Symbol.dispose]: () => void;
+  protected override get held(): boolean {
+    return !this.disposed && this.owner === this;
+  }
 
   #check(where: string): void {
     if (this.runtime.disposed) throw new Error(`${where}: the runtime of the tensor was disposed`);
     if (this.disposed) throw new Error(`${where}: the tensor was disposed`);
   }
 }
-
-defineDispose(Tensor, (tensor) => {
-  if (!tensor.disposed && tensor.owner === tensor) tensor.dispose();
-});
 
 /** The tensors in a value, in its arrays and in its plain objects; of a view, the owner. */
 export function tensorsIn(value: unknown, found = new Set<unknown>()): Set<unknown> {

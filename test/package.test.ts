@@ -1,9 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
+import { instantiateSync } from '@assemblyscript/loader';
 import { buildSync } from 'esbuild';
 import { describe, expect, it } from 'vitest';
-import { binary } from '../src/runtime/binaries.ts';
+import { attentionBinary } from '../src/runtime/binaries.ts';
+import { wholeBinary } from '../src/runtime/whole.ts';
 import { builds } from './support.ts';
 
 const KB = 1024;
@@ -26,7 +28,9 @@ function downloaded(program: string): number {
 
 describe('the package', () => {
   it.each(builds)('has the %s build as it was compiled, in the JavaScript', (build) => {
-    expect(Buffer.compare(binary(build), readFileSync(new URL(`build/${build}.wasm`, cwd)))).toBe(0);
+    const compiled = (name: string) => readFileSync(new URL(`build/${name}.wasm`, cwd));
+    expect(Buffer.compare(attentionBinary(build), compiled(`attention.${build}`))).toBe(0);
+    expect(Buffer.compare(wholeBinary(attentionBinary('simd'), build), compiled(build))).toBe(0);
   });
 
   it.each(builds)('has a small %s build', (build) => {
@@ -42,8 +46,14 @@ describe('the package', () => {
 
   it('is small in an app, with both builds inside', () => {
     const attention = "export { createRuntime, scaledDotProductAttention } from 'wasm-attention';";
-    expect(downloaded(attention)).toBeLessThanOrEqual(56 * KB);
-    expect(downloaded("export * from 'wasm-attention';")).toBeLessThanOrEqual(80 * KB);
+    expect(downloaded(attention)).toBeLessThanOrEqual(25 * KB);
+    expect(downloaded("export * from 'wasm-attention';")).toBeLessThanOrEqual(68 * KB);
+  });
+
+  it.each(builds)('has a %s build that the AssemblyScript loader takes too', (build) => {
+    const memory = new WebAssembly.Memory({ initial: 16, maximum: 65536 });
+    const { exports } = instantiateSync(readFileSync(new URL(`dist/${build}.wasm`, cwd)), { env: { memory } });
+    expect((exports.exp as (x: number) => number)(0)).toBe(1);
   });
 
   it('imports nothing but memory into the kernels', () => {

@@ -18,6 +18,7 @@ import {
   rotaryEmbedding,
   rotaryTable,
 } from 'wasm-attention/reference';
+import { whole } from '../src/runtime/whole.ts';
 import { expectAccurate, poisonedRuntime, random, testBuilds, upload } from './support.ts';
 
 const list = (length: number, value: (k: number) => number) => Array.from({ length }, (_, k) => value(k));
@@ -76,6 +77,18 @@ describe.each(testBuilds)('%s', (build) => {
       }
     }
     expect(runtime.memory.usedBytes).toBe(0);
+  });
+
+  it('sin and cos of millions', () => {
+    const { sin, cos } = whole(runtime).kernels;
+    let worst = 0;
+    for (let x = 2 ** 19; x < 2 ** 24; x *= 1.0001) {
+      for (const angle of [x, -x]) {
+        const error = Math.max(Math.abs(sin(angle) - Math.sin(angle)), Math.abs(cos(angle) - Math.cos(angle)));
+        if (!(error <= worst)) worst = error;
+      }
+    }
+    expect(worst).toBeLessThanOrEqual(2e-15);
   });
 
   function check(

@@ -19,6 +19,7 @@ import {
 } from 'wasm-attention';
 import { Job, Kernel, Linear } from '../assembly/params.ts';
 import { chooseThreads } from '../src/runtime/pool.ts';
+import { whole } from '../src/runtime/whole.ts';
 import type { WebWorker } from '../src/runtime/worker.ts';
 import { builds, random, upload } from './support.ts';
 
@@ -108,8 +109,8 @@ function compute(runtime: Runtime): void {
   alone.dispose();
 }
 
-/** Calls `run` until a worker has written into the scratch of its own. */
-function expectShared(runtime: Runtime): void {
+/** Calls `call` until a worker has written into the scratch of its own. */
+function expectShared(runtime: Runtime, call = () => compute(runtime)): void {
   const { pool, allocator } = runtime;
   const run = pool.run.bind(pool);
   let written = false;
@@ -118,7 +119,7 @@ function expectShared(runtime: Runtime): void {
     run(kernel, params, tasks, scratch, bytes, threads);
     written ||= words.subarray(bytes / 4).some((word) => word !== -1);
   };
-  for (let i = 0; i < 200 && !written; i++) compute(runtime);
+  for (let i = 0; i < 200 && !written; i++) call();
   pool.run = run;
   expect(written).toBe(true);
 }
@@ -131,6 +132,7 @@ function withJob(runtime: Runtime, fn: (params: number, output: () => Float32Arr
       [8, 8],
       [4096, 8],
     ].map((shape, i) => upload(runtime, random(shape, i)));
+    whole(runtime);
     runtime.withScratch([Linear.words * 4], (params) => {
       const words = [output.address, input.address, weight.address, 0, 4096, 8, 8];
       new Int32Array(runtime.buffer, params, Linear.words).set(words);
@@ -278,6 +280,40 @@ describe('memory', () => {
   });
 });
 
+describe('the kernels beside attention', () => {
+  it('are brought in where they are needed, and workers follow', async () => {
+    const runtime = await createRuntime({ threads: 3 });
+    const x = upload(runtime, random([1, 4, 512, 64], 1));
+    const attend = () => runtime.scope(() => scaledDotProductAttention(x, x, x, { causal: true }).toArray());
+    const expected = attend();
+    expectShared(runtime, () => expectEqual(attend(), expected));
+    expect(runtime.kernels).not.toHaveProperty('normalize');
+    compute(runtime);
+    expect(runtime.kernels).toHaveProperty('normalize');
+    expectShared(runtime);
+    expectShared(runtime, () => expectEqual(attend(), expected));
+    expect(runtime.threads).toBe(3);
+    expect(runtime.memory.usedBytes).toBe(4 * 512 * 64 * 4 + 64);
+    runtime.dispose();
+  });
+
+  it('are there from the beginning in a module of the caller', () => {
+    const runtime = createRuntimeSync({ module: readFileSync(new URL('../build/simd.wasm', import.meta.url)) });
+    const { kernels } = runtime;
+    compute(runtime);
+    expect(runtime.kernels).toBe(kernels);
+    runtime.dispose();
+  });
+
+  it('keep below the first byte of the allocator', () => {
+    const runtime = createRuntimeSync();
+    expect(whole(runtime).kernels.heapBase.value).toBeLessThanOrEqual(4096);
+    const { kernels } = createRuntimeSync();
+    expect(kernels.heapBase.value).toBeLessThanOrEqual(2048);
+    runtime.dispose();
+  });
+});
+
 describe('small jobs', () => {
   it('wake nobody', async () => {
     const runtime = await createRuntime({ threads: 2 });
@@ -318,7 +354,8 @@ describe('a worker that dies', () => {
       Atomics.wait(words, ${Job.generation}, 0);
       while (Atomics.load(words, ${Job.remaining}) <= 0 || Atomics.sub(words, ${Job.remaining}, 1) <= 0);
       process.exit();`;
-    const runtime = await createRuntime({ threads: 2, createWorker: () => fakeWebWorker(thief) });
+    const module = readFileSync(new URL('../build/simd.wasm', import.meta.url));
+    const runtime = await createRuntime({ module, threads: 2, createWorker: () => fakeWebWorker(thief) });
     runtime.pool.patience = 3;
     let stolen = false;
     for (const end = performance.now() + 30_000; performance.now() < end && !stolen; ) {

@@ -15,6 +15,8 @@ export function sums(a: v128, b: v128, c: v128, d: v128): v128 {
 }
 
 /** The dims past the last multiple of 4, one by one: out[4 lanes] += row[d] · query[0…3][d]. */
+// @ts-ignore: top-level decorator
+@inline
 function addTail(out: usize, row: usize, query: usize, dim: i32, stride: usize): void {
   let sum = v128.load(out);
   for (let d: usize = <usize>(dim & ~3) << 2; d < <usize>dim << 2; d += 4) {

@@ -1,5 +1,5 @@
 import { wrongValue } from '../check.ts';
-import type { MaskContext } from './masks/attentionMask.ts';
+import type { MaskContext } from './masks/visibility.ts';
 
 export function sizesOf({ batch, heads, queries, keys }: MaskContext): readonly number[] {
   return [batch, heads, queries, keys];

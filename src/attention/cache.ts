@@ -1,12 +1,11 @@
 import { checkInteger, checkOneOf, checkOptions, checkSameShape, checkTensor, wrongValue } from '../check.ts';
-import { defineDispose } from '../dispose.ts';
 import type { RotaryEmbedding } from '../position/rope.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Tensor } from '../tensor.ts';
 import { type AppendOptions, appendCounts, appendOptions, cacheSizes, type KVCacheOptions } from './cacheOptions.ts';
 import type { CacheDType } from './cacheRows.ts';
 import { CacheStore } from './cacheStore.ts';
-import { type KeyValues, sizesIn } from './keyValues.ts';
+import { KeyValueStore, type KeyValues, sizesIn } from './keyValues.ts';
 
 /**
  * Keys and values of past tokens, for decoding: `cache.append(key, value)`, then
@@ -38,7 +37,7 @@ import { type KeyValues, sizesIn } from './keyValues.ts';
  * cache.append(key, value);
  * const output = scaledDotProductAttention(query, cache, { causal: true });
  */
-export class KVCache {
+export class KVCache extends KeyValueStore {
   /** Sequences. */
   readonly batch: number;
   readonly kvHeads: number;
@@ -61,6 +60,7 @@ export class KVCache {
     readonly runtime: Runtime,
     options: KVCacheOptions,
   ) {
+    super();
     const sizes = cacheSizes('KVCache', runtime, options);
     this.batch = sizes.batch;
     this.kvHeads = sizes.kvHeads;
@@ -201,8 +201,9 @@ export class KVCache {
     this.#store.dispose();
   }
 
-  /** `dispose`, once: for `using`. */
-  declare [Symbol.dispose]: () => void;
+  protected override get held(): boolean {
+    return !this.disposed;
+  }
 
   /** @internal What the kernels read. */
   keyValues(where: string, runtime: Runtime): KeyValues {
@@ -225,7 +226,3 @@ export class KVCache {
     if (this.disposed) throw new Error(`${where}: the cache was disposed`);
   }
 }
-
-defineDispose(KVCache, (cache) => {
-  if (!cache.disposed) cache.dispose();
-});

@@ -1,6 +1,7 @@
 import { Append, Kernel, Stored } from '../../assembly/params.ts';
 import type { RotaryEmbedding } from '../position/rope.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { whole } from '../runtime/whole.ts';
 import type { Tensor } from '../tensor.ts';
 import type { KeyValues } from './keyValues.ts';
 import { type Layout, stridesOf } from './options.ts';
@@ -119,6 +120,6 @@ export function storeRows(runtime: Runtime, writes: readonly Write[]): void {
       tasks += batch * to.heads;
       work += rows.length * to.heads * to.dim;
     });
-    runtime.run(Kernel.append, params, tasks, work);
+    whole(runtime).run(Kernel.append, params, tasks, work);
   });
 }

@@ -1,5 +1,6 @@
 import { Stored } from '../../assembly/params.ts';
 import { checkTensor, wrongValue } from '../check.ts';
+import { Disposing } from '../dispose.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Tensor } from '../tensor.ts';
 import { type Layout, type Strides, stridesOf } from './options.ts';
@@ -27,6 +28,15 @@ export type KeyValues = {
   /** Segment records, those of batch b from `starts[b]` on. */
   readonly segments?: { readonly records: Int32Array; readonly starts: Int32Array };
 };
+
+/**
+ * What has keys and values of its own: a `KVCache`. Attention knows it by this class, so that nobody downloads a cache who makes
+ * none.
+ */
+export abstract class KeyValueStore extends Disposing {
+  /** What the kernels read. */
+  abstract keyValues(where: string, runtime: Runtime): KeyValues;
+}
 
 /** A task's scratch grows with the dimensions: 256 bytes each, which must stay far below what 32 bits address. */
 export const LARGEST_DIM = 65536;

@@ -1,5 +1,6 @@
 import { FeatureMap, Kernel, Recurrence } from '../../assembly/params.ts';
 import { tallMicroKernels } from '../runtime/features.ts';
+import { whole } from '../runtime/whole.ts';
 import { Tensor } from '../tensor.ts';
 import { gateStrides } from './gates.ts';
 import { type LinearAttentionOptions, type LinearProblem, linearProblem } from './linearOptions.ts';
@@ -73,7 +74,8 @@ export function linearAttentionState(
 function launch(problem: LinearProblem, output: Tensor, state: Tensor | undefined): void {
   const { runtime, batch, heads, kvHeads, queries, keys, headDim, valueDim, layout, map } = problem;
   const { decay, beta, keyLengths } = problem;
-  const constants = decay === undefined || decay instanceof Tensor ? [] : Array.from(decay, (g) => runtime.math.exp(g));
+  const constants =
+    decay === undefined || decay instanceof Tensor ? [] : Array.from(decay, (g) => whole(runtime).math.exp(g));
   const parts = [
     new Int32Array(Recurrence.words),
     map.data,
@@ -127,7 +129,7 @@ function launch(problem: LinearProblem, output: Tensor, state: Tensor | undefine
       const work = batch * (kvHeads * keys + heads * queries) * map.features * valueDim;
       const { splits, splitColumns } = splitValues(problem, work);
       set(Recurrence.splits, splits, splitColumns);
-      runtime.run(Kernel.recurrence, params, batch * kvHeads * splits, work);
+      whole(runtime).run(Kernel.recurrence, params, batch * kvHeads * splits, work);
     },
   );
 }

@@ -12,10 +12,11 @@ import {
 import type { FeatureMap } from '../reference/featureMaps.ts';
 import type { UpdateRule } from '../reference/linearAttention.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { whole } from '../runtime/whole.ts';
 import { Tensor } from '../tensor.ts';
 import { checkFeatureMap, type KernelMap, kernelMap } from './featureMaps.ts';
 import { checkGates } from './gates.ts';
-import { checkKeyLengths } from './masks/given.ts';
+import { checkKeyLengths } from './masks/definitions.ts';
 import { type Layout, overlap } from './options.ts';
 import { checkSizes } from './problem.ts';
 
@@ -136,7 +137,7 @@ export function linearProblem(
   if (isFavor) checkPositive(where, 'scale', scale);
   else if (options.scale !== undefined && featureMap !== 'identity')
     throw wrongValue(where, 'scale', `has no part in the feature map ${JSON.stringify(featureMap)}`);
-  const map = kernelMap(featureMap, headDim, length, scale, runtime.math);
+  const map = kernelMap(featureMap, headDim, length, scale, whole(runtime).math);
   if (map.features * (valueDim + 16) > LARGEST_STATE)
     throw wrongValue(where, 'value', `has headDim ${valueDim}, too large for a state of ${map.features} features`);
   checkGates(where, options, sizes, map.features, update, layout, runtime);

@@ -1,6 +1,6 @@
 import type { Tensor } from '../tensor.ts';
 import type { AttentionMask } from './mask.ts';
-import type { Predicate } from './masks/given.ts';
+import type { Predicate } from './masks/definitions.ts';
 import type { TileMod } from './modify.ts';
 
 /** The order of the axes: `'bhsd'` [batch, heads, sequence, headDim] as in PyTorch, `'bshd'` [batch, sequence, heads, headDim] as in flash-attn. */

@@ -1,7 +1,7 @@
 import { Block, Run, type RunKind } from '../../assembly/params.ts';
 import type { Intervals } from './intervals.ts';
-import type { AttentionMask, MaskContext } from './masks/attentionMask.ts';
 import { blockRuns, type PlannedRun } from './masks/runs.ts';
+import type { MaskContext, Visibility } from './masks/visibility.ts';
 
 /** Which keys each block of queries looks at, as the kernels read it (assembly/params.ts). `data` fields are offsets into `data`. */
 export type Plan = {
@@ -32,10 +32,10 @@ export function keysOf(
 
 /** Plans kept of one mask, for calls of other sizes in turn. */
 const MOST_KEPT = 4;
-const kept = new WeakMap<AttentionMask, Map<string, Plan>>();
+const kept = new WeakMap<Visibility, Map<string, Plan>>();
 
 /** Plans a mask: keys that all rows of a block see make full runs, keys that some see partial ones, the rest is skipped. */
-export function planMask(mask: AttentionMask, context: MaskContext): Plan {
+export function planMask(mask: Visibility, context: MaskContext): Plan {
   if (mask.content === 'changing' || (mask.content === 'cheap' && context.queries <= Block.queries))
     return makePlan(mask, context);
   const plans = kept.get(mask) ?? new Map<string, Plan>();
@@ -47,19 +47,19 @@ export function planMask(mask: AttentionMask, context: MaskContext): Plan {
   return plan;
 }
 
-function keyOf({ varies }: AttentionMask, { batch, heads, queries, keys, queryOffset }: MaskContext): string {
+function keyOf({ varies }: Visibility, { batch, heads, queries, keys, queryOffset }: MaskContext): string {
   const offsets = varies.position ? Array.from({ length: batch }, (_, b) => queryOffset(b)) : [];
   return `${varies.batch ? batch : 1} ${varies.head ? heads : 1} ${queries} ${keys} ${offsets}`;
 }
 
 /** Whether batches must be planned one by one. */
-function batchesDiffer({ varies }: AttentionMask, { batch, queryOffset }: MaskContext): boolean {
+function batchesDiffer({ varies }: Visibility, { batch, queryOffset }: MaskContext): boolean {
   if (varies.batch || !varies.position) return varies.batch;
   for (let b = 1; b < batch; b++) if (queryOffset(b) !== queryOffset(0)) return true;
   return false;
 }
 
-function makePlan(mask: AttentionMask, context: MaskContext): Plan {
+function makePlan(mask: Visibility, context: MaskContext): Plan {
   const blocks = Math.ceil(context.queries / Block.queries);
   const batches = batchesDiffer(mask, context) ? context.batch : 1;
   const heads = mask.varies.head ? context.heads : 1;
@@ -94,7 +94,7 @@ type Window = { start: number; end: number };
 const APART = 64;
 
 /** The windows of blocks that meet neither an end of the keys nor a global token. */
-function sliding(mask: AttentionMask, { queryOffset, keys }: MaskContext, batch: number) {
+function sliding(mask: Visibility, { queryOffset, keys }: MaskContext, batch: number) {
   const { reach } = mask;
   if (!reach) return () => undefined;
   const offset = queryOffset(batch);

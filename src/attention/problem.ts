@@ -13,10 +13,11 @@ import {
 import type { Runtime } from '../runtime/runtime.ts';
 import { Tensor } from '../tensor.ts';
 import { broadcastStrides, sizesOf } from './broadcast.ts';
-import { KVCache } from './cache.ts';
-import { type KeyValues, keyValuesOf, LARGEST_DIM, sizesIn } from './keyValues.ts';
-import { AttentionMask, type MaskContext, masks } from './mask.ts';
-import { checkKeyLengths, maskOf } from './masks/given.ts';
+import type { KVCache } from './cache.ts';
+import { KeyValueStore, type KeyValues, keyValuesOf, LARGEST_DIM, sizesIn } from './keyValues.ts';
+import { checkKeyLengths } from './masks/definitions.ts';
+import { type MaskContext, Visibility } from './masks/visibility.ts';
+import { wholeMask } from './masks/whole.ts';
 import type { TileMod } from './modify.ts';
 import { type AttentionOptions, attentionOptions, type Layout, overlap } from './options.ts';
 
@@ -31,7 +32,7 @@ export type Problem = MaskContext & {
   valueDim: number;
   scale: number;
   softcap: number;
-  mask: AttentionMask | undefined;
+  mask: Visibility | undefined;
   biases: Tensor[];
   alibiSlopes: ArrayLike<number> | undefined;
   sink: ArrayLike<number> | undefined;
@@ -72,7 +73,7 @@ export function problem(
   checkOneOf(where, 'layout', layout, layouts);
   checkOneOf(where, 'causalAlignment', causalAlignment, alignments);
   checkTensor(where, 'query', query, runtime, rank4);
-  const cached = key instanceof KVCache;
+  const cached = key instanceof KeyValueStore;
   const { batch, heads, length: queries, dim: headDim } = sizesIn(layout, query.shape);
   const source = cached ? key.keyValues(where, runtime) : keyValuesOf(where, runtime, layout, batch, key, value);
   checkQuery(where, { batch, heads, headDim }, source, cached ? 'cache' : 'key');
@@ -99,7 +100,7 @@ export function problem(
   const keyLengths = source.lengths ?? options.keyLengths;
   const queryOffset = offsetOf(where, options, keyLengths, batch, queries, source.keys);
   if (mask instanceof Tensor) checkTensor(where, 'mask', mask, runtime, { dtypes: ['boolean', 'float32'] });
-  else if (mask !== undefined && !(mask instanceof AttentionMask))
+  else if (mask !== undefined && !(mask instanceof Visibility))
     throw wrongKind(where, 'mask', 'an AttentionMask or a Tensor', mask);
   const result: Problem = {
     where,
@@ -219,26 +220,4 @@ function offsetOf(
 function checkOffset(where: string, name: string, value: number): void {
   if (!Number.isInteger(value) || Math.abs(value) > LARGEST_OFFSET)
     throw wrongValue(where, name, `is ${text(value)}, not an integer from −2³⁰ to 2³⁰`);
-}
-
-/** The conjunction of every option that hides keys; undefined if none does. */
-function wholeMask(
-  where: string,
-  { causal, window, mask, maskMod }: AttentionOptions,
-  keyLengths: ArrayLike<number> | undefined,
-): AttentionMask | undefined {
-  let whole: AttentionMask | undefined;
-  const add = (part: AttentionMask) => {
-    whole = whole ? whole.and(part) : part;
-  };
-  if (keyLengths !== undefined) add(masks.keyLengths(keyLengths));
-  if (window !== undefined) {
-    if (!Array.isArray(window) || window.length !== 2) throw wrongKind(where, 'window', 'a pair [left, right]', window);
-    add(masks.slidingWindow(window[0], window[1]));
-  }
-  if (causal) add(masks.causal());
-  if (mask instanceof AttentionMask) add(mask);
-  else if (mask?.dtype === 'boolean') add(masks.tensor(mask as Tensor<'boolean'>));
-  if (maskMod) add(maskOf(maskMod));
-  return whole;
 }

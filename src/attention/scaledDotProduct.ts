@@ -1,6 +1,7 @@
 import { wrongKind } from '../check.ts';
 import type { Tensor } from '../tensor.ts';
-import { KVCache } from './cache.ts';
+import type { KVCache } from './cache.ts';
+import { KeyValueStore } from './keyValues.ts';
 import { launch } from './launch.ts';
 import type { AttentionOptions } from './options.ts';
 import { outputShape, problem } from './problem.ts';
@@ -54,7 +55,7 @@ export function attentionState(query: Tensor, key: Tensor | KVCache, ...rest: Re
 export type Rest<Options = AttentionOptions> = [(Tensor | Options)?, Options?];
 
 export function splitRest<Options extends AttentionOptions>(where: string, key: Tensor | KVCache, rest: Rest<Options>) {
-  const cached = key instanceof KVCache;
+  const cached = key instanceof KeyValueStore;
   const [given, value] = cached ? [rest[0], undefined] : [rest[1], rest[0] as Tensor];
   if (!cached && value === undefined) throw wrongKind(where, 'value', 'a Tensor', value);
   return { value, options: (given === undefined ? {} : given) as Options };

@@ -1,6 +1,7 @@
 import { checkOneOf, wrongKind } from '../check.ts';
+import { whole } from '../runtime/whole.ts';
 import type { Tensor } from '../tensor.ts';
-import { KVCache } from './cache.ts';
+import { KeyValueStore } from './keyValues.ts';
 import { launch } from './launch.ts';
 import type { AttentionOptions } from './options.ts';
 import { problem } from './problem.ts';
@@ -27,10 +28,11 @@ export function attentionWeights(
   for (const name of ['output', 'valueDim', 'scoreMod', 'probMod'])
     if (name in options) throw new TypeError(`attentionWeights: "${name}" is not an option of attentionWeights`);
   checkOneOf('attentionWeights', 'stage', stage, ['scores', 'softcap', 'masked', 'weights']);
-  if (key instanceof KVCache) throw wrongKind('attentionWeights', 'key', 'a Tensor', key);
+  if (key instanceof KeyValueStore) throw wrongKind('attentionWeights', 'key', 'a Tensor', key);
   const checked = problem('attentionWeights', query, key, undefined, options);
   const unmasked = { ...checked, mask: undefined, biases: [], alibiSlopes: undefined };
   const { runtime, batch, heads, queries, keys, sink } = checked;
+  const { kernels } = whole(runtime);
   return runtime.allOrNothing((make) => {
     const weights = make([batch, heads, queries, keys]);
     if (stage === 'scores') launch('scores', { ...unmasked, softcap: 0 }, weights);
@@ -38,7 +40,7 @@ export function attentionWeights(
     else launch('scores', checked, weights);
     for (let head = 0; stage === 'weights' && head < batch * heads; head++) {
       const start = weights.address + head * queries * keys * 4;
-      runtime.kernels.softmax(start, queries, keys, sink ? sink[head % heads] : -Infinity);
+      kernels.softmax(start, queries, keys, sink ? sink[head % heads] : -Infinity);
     }
     return weights;
   });

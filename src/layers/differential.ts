@@ -10,6 +10,7 @@ import {
 } from '../check.ts';
 import { RotaryEmbedding, type RotaryEmbeddingOptions } from '../position/rope.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { whole } from '../runtime/whole.ts';
 import type { Tensor } from '../tensor.ts';
 import { copyColumns } from './elementwise.ts';
 import { Layer, linearShapes } from './layer.ts';
@@ -88,7 +89,7 @@ export class DifferentialAttention extends Layer {
     this.#headDim = headDim;
     this.#epsilon = epsilon;
     this.#rope = rotary;
-    this.#lambdaInit = 0.8 - 0.6 * runtime.math.exp(-0.3 * depth);
+    this.#lambdaInit = 0.8 - 0.6 * whole(runtime).math.exp(-0.3 * depth);
   }
 
   /**
@@ -127,7 +128,7 @@ export class DifferentialAttention extends Layer {
       const [q, k] = [this.parameter(`lambda_q${i}`).data, this.parameter(`lambda_k${i}`).data];
       return q.reduce((sum, x, d) => sum + x * k[d], 0);
     };
-    const { exp } = this.runtime.math;
+    const { exp } = whole(this.runtime).math;
     this.#lambda = exp(product(1)) - exp(product(2)) + this.#lambdaInit;
     this.parameter('scaled').set(this.parameter('subln.weight').data.map((x) => x * (1 - this.#lambdaInit)));
   }

@@ -1,4 +1,5 @@
 import { bytesPerElement, type DType } from '../check.ts';
+import { whole } from '../runtime/whole.ts';
 import type { Tensor } from '../tensor.ts';
 
 // Steps between kernels, inside of layers, whose tensors are checked.
@@ -6,24 +7,26 @@ import type { Tensor } from '../tensor.ts';
 /** `x·σ(gate)`, written to the gates: x [groups, dim] or of the gates' size, gates [groups, rows, dim]. */
 export function gateInto(gates: Tensor, x: Tensor): Tensor {
   const { runtime, address, size } = gates;
+  const { kernels } = whole(runtime);
   if (x.size === size) {
-    runtime.kernels.gate(address, x.address, 1, size);
+    kernels.gate(address, x.address, 1, size);
     return gates;
   }
   const [groups, rows, dim] = gates.shape;
   for (let group = 0; group < groups; group++)
-    runtime.kernels.gate(address + group * rows * dim * 4, x.address + group * dim * 4, rows, dim);
+    kernels.gate(address + group * rows * dim * 4, x.address + group * dim * 4, rows, dim);
   return gates;
 }
 
 /** [a, b, …] → [b, a, …] */
 export function swapAxes<D extends DType>(input: Tensor<D>): Tensor<D> {
   const { runtime, dtype, size } = input;
+  const { kernels } = whole(runtime);
   const [a, b, ...rest] = input.shape;
   const output = runtime.empty([b, a, ...rest], dtype);
   const cell = (size / Math.max(a * b, 1)) * bytesPerElement[dtype];
   for (let i = 0; i < a; i++)
-    runtime.kernels.copyRows(output.address + i * cell, input.address + i * b * cell, b, cell, a * cell, cell);
+    kernels.copyRows(output.address + i * cell, input.address + i * b * cell, b, cell, a * cell, cell);
   return output;
 }
 
@@ -44,5 +47,5 @@ export function putColumns(to: Columns, ...parts: readonly Tensor[]): void {
 export function copyColumns(to: Columns, from: Columns, count: number): void {
   const start = ({ tensor, offset }: Columns) => tensor.address + offset * 4;
   const rows = from.tensor.size / from.dim;
-  to.tensor.runtime.kernels.copyRows(start(to), start(from), rows, count * 4, to.dim * 4, from.dim * 4);
+  whole(to.tensor.runtime).kernels.copyRows(start(to), start(from), rows, count * 4, to.dim * 4, from.dim * 4);
 }

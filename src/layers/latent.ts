@@ -1,10 +1,11 @@
 import { KVCache } from '../attention/cache.ts';
-import { checkKeyLengths } from '../attention/masks/given.ts';
+import { checkKeyLengths } from '../attention/masks/definitions.ts';
 import type { AttentionOptions } from '../attention/options.ts';
 import { scaledDotProductAttention } from '../attention/scaledDotProduct.ts';
 import { checkFinite, checkInteger, checkOptions, checkPositive, checkSameShape, checkTensor } from '../check.ts';
 import { RotaryEmbedding } from '../position/rope.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { whole } from '../runtime/whole.ts';
 import type { Tensor } from '../tensor.ts';
 import { copyColumns, putColumns } from './elementwise.ts';
 import {
@@ -23,7 +24,19 @@ import { Layer } from './layer.ts';
 import { linear } from './linear.ts';
 
 const sizes = ['hiddenDim', 'heads', 'latentDim', 'nopeDim', 'ropeDim', 'valueDim'] as const;
-const layerOptions = new Set([...sizes, 'queryRank', 'rope', 'scale', 'bias', 'epsilon']);
+const layerOptions = new Set([
+  'hiddenDim',
+  'heads',
+  'latentDim',
+  'nopeDim',
+  'ropeDim',
+  'valueDim',
+  'queryRank',
+  'rope',
+  'scale',
+  'bias',
+  'epsilon',
+]);
 const ropeOptions = new Set(['base', 'style', 'scaling']);
 const forwardOptions = new Set(['causal', 'keyLengths', 'cache']);
 const attendOptions = new Set(['causal', 'keyLengths', 'offset']);
@@ -60,7 +73,7 @@ export class MultiHeadLatentAttention extends Layer {
     const { heads, latentDim, nopeDim, ropeDim, rope = {}, epsilon = 1e-6 } = options;
     checkPositive(where, 'epsilon', epsilon);
     checkOptions(where, rope, ropeOptions);
-    const scale = options.scale ?? defaultScale(options, runtime.math);
+    const scale = options.scale ?? defaultScale(options, whole(runtime).math);
     checkFinite(where, 'scale', scale);
     const rotary = new RotaryEmbedding(runtime, { headDim: ropeDim, style: 'interleaved', ...rope });
     super(runtime, where, latentShapes(options), { absorbed: [heads, latentDim, nopeDim] });

@@ -1,5 +1,5 @@
 import { checkOptions, checkSameShape, sizeOf, wrongKind, wrongValue } from '../check.ts';
-import { defineDispose } from '../dispose.ts';
+import { Disposing } from '../dispose.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { Tensor } from '../tensor.ts';
 import { linear } from './linear.ts';
@@ -25,7 +25,7 @@ export type Shapes = Readonly<Record<string, readonly number[]>>;
 const loadOptions = new Set(['prefix', 'strict']);
 
 /** Named parameters in linear memory: what every layer has. */
-export abstract class Layer {
+export abstract class Layer extends Disposing {
   #parameters = new Map<string, Tensor>();
 
   readonly #derived: Shapes;
@@ -40,6 +40,7 @@ export abstract class Layer {
     readonly shapes: Shapes,
     derived: Shapes = {},
   ) {
+    super();
     this.#derived = derived;
   }
 
@@ -79,8 +80,9 @@ export abstract class Layer {
     this.#parameters.clear();
   }
 
-  /** `dispose`: for `using`. */
-  declare [Symbol.dispose]: () => void;
+  protected override get held(): boolean {
+    return true;
+  }
 
   /** Fills what is derived from parameters, after `load`. */
   protected derive(): void {}
@@ -128,8 +130,6 @@ export abstract class Layer {
     for (const [name, parameter] of parameters) this.#parameters.set(name, this.runtime.keep(parameter));
   }
 }
-
-defineDispose(Layer as unknown as { prototype: Layer }, (layer) => layer.dispose());
 
 /** Shapes under names that begin with `prefix`. */
 export function prefixed(prefix: string, shapes: Shapes): Shapes {

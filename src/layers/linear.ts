@@ -1,6 +1,7 @@
 import { Block, Kernel, Linear } from '../../assembly/params.ts';
 import { checkSameShape, checkTensor, wrongKind, wrongValue } from '../check.ts';
 import { tallMicroKernels } from '../runtime/features.ts';
+import { whole } from '../runtime/whole.ts';
 import { Tensor } from '../tensor.ts';
 
 /** A task's scratch takes 256 bytes a feature, which must stay below what 32 bits address. */
@@ -44,7 +45,7 @@ export function linear(input: Tensor, weight: Tensor, bias?: Tensor): Tensor {
       const words = [...tensors, rows, inFeatures, outFeatures, Number(tallMicroKernels)];
       new Int32Array(runtime.buffer, params, Linear.words).set(words);
       const tasks = rows <= Block.fewRows ? outFeatures / Block.features : rows / Block.queries;
-      runtime.run(Kernel.linear, params, Math.ceil(tasks), rows * inFeatures * outFeatures);
+      whole(runtime).run(Kernel.linear, params, Math.ceil(tasks), rows * inFeatures * outFeatures);
     });
     return output;
   });

@@ -1,4 +1,4 @@
-import { masks } from '../attention/mask.ts';
+import { tensor } from '../attention/masks/given.ts';
 import { scaledDotProductAttention } from '../attention/scaledDotProduct.ts';
 import { attentionWeights } from '../attention/weights.ts';
 import { checkInteger, checkOptions, checkSameShape, checkTensor, wrongValue } from '../check.ts';
@@ -154,7 +154,7 @@ export class MultiHeadAttention extends Layer {
     const views = hidden.map(({ tensor, shape }) => tensor.view(shape));
     const booleans = views
       .filter((view) => view.dtype === 'boolean')
-      .map((view) => masks.tensor(view as Tensor<'boolean'>).not());
+      .map((view) => tensor(view as Tensor<'boolean'>).not());
     const [added, bias] = views.filter((view) => view.dtype === 'float32') as Tensor[];
     const mask = added && bias ? added : undefined;
     const boolean = booleans.length > 0 ? booleans.reduce((whole, part) => whole.and(part)) : undefined;

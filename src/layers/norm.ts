@@ -1,4 +1,5 @@
 import { checkInteger, checkPositive, checkSameShape, checkTensor, wrongKind, wrongValue } from '../check.ts';
+import { whole } from '../runtime/whole.ts';
 import { Tensor } from '../tensor.ts';
 
 /**
@@ -95,7 +96,7 @@ function normalize(
   return runtime.allOrNothing((make) => {
     const output = make(input.shape);
     const addresses = [output.address, input.address, weight.address, bias?.address ?? 0] as const;
-    runtime.kernels.normalize(...addresses, input.size / dim, dim, epsilon, centered);
+    whole(runtime).kernels.normalize(...addresses, input.size / dim, dim, epsilon, centered);
     return output;
   });
 }

@@ -1,6 +1,7 @@
 import { checkFlag, checkInteger, checkOptions, checkSameShape, checkTensor, wrongValue } from '../check.ts';
 import { checkGrid, resizePositions } from '../position/resize.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { whole } from '../runtime/whole.ts';
 import type { Tensor } from '../tensor.ts';
 import { Layer } from './layer.ts';
 import { linear } from './linear.ts';
@@ -28,7 +29,17 @@ export type PatchEmbeddingOptions = {
 };
 
 const flags = ['classToken', 'embedPrefix', 'bias', 'antialias'] as const;
-const layerOptions = new Set(['imageSize', 'patchSize', 'channels', 'embedDim', 'registerTokens', ...flags]);
+const layerOptions = new Set([
+  'imageSize',
+  'patchSize',
+  'channels',
+  'embedDim',
+  'classToken',
+  'registerTokens',
+  'embedPrefix',
+  'bias',
+  'antialias',
+]);
 
 /**
  * The input layer of a vision transformer: patches of an image, projected, behind a class token and register tokens, with
@@ -138,7 +149,7 @@ function unfold(images: Tensor, patch: number): Tensor {
   const [rows, columns] = [height / patch, width / patch];
   const size = channels * patch * patch;
   const patches = images.runtime.empty([batch, rows * columns, size]);
-  const { kernels } = images.runtime;
+  const { kernels } = whole(images.runtime);
   for (let line = 0; line < batch * channels * height; line++) {
     const [y, c, b] = [line % height, Math.floor(line / height) % channels, Math.floor(line / height / channels)];
     const at = (b * rows + Math.floor(y / patch)) * columns * size + (c * patch + (y % patch)) * patch;

@@ -1,6 +1,7 @@
 import { CausalConv, Kernel } from '../../assembly/params.ts';
 import { checkOneOf, checkSameShape, wrongValue } from '../check.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { whole } from '../runtime/whole.ts';
 import { checkCall, checkOnnx, fromFloat32, type OnnxDType, type OnnxTensor, toFloat32 } from './tensor.ts';
 
 const floats: OnnxDType[] = ['float32', 'float16', 'bfloat16'];
@@ -44,7 +45,7 @@ export function CausalConvWithState(
       const addresses = [output.address, state.address, ...given.map((address) => address ?? 0)];
       const words = [...addresses, channels, length, size, Number(activation !== 'none')];
       new Int32Array(runtime.buffer, params, CausalConv.words).set(words);
-      runtime.run(Kernel.causalConv, params, batch * channels, batch * channels * length * size);
+      whole(runtime).run(Kernel.causalConv, params, batch * channels, batch * channels * length * size);
     });
     return {
       output: fromFloat32(input.dtype, input.shape, output.toArray()),

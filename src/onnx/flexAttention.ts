@@ -2,6 +2,7 @@ import { everyScore } from '../attention/modify.ts';
 import { scaledDotProductAttention } from '../attention/scaledDotProduct.ts';
 import { checkOptions, wrongValue } from '../check.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { whole } from '../runtime/whole.ts';
 import { elementOf, type OnnxGraph } from './graph.ts';
 import { checkCall, checkOnnx, fromFloat32, type OnnxDType, type OnnxTensor, toFloat32 } from './tensor.ts';
 
@@ -54,7 +55,7 @@ export function FlexAttention(
   const sizes = [batch, heads, queries, K.shape[2]] as const;
   const mod = (name: 'score_mod' | 'prob_mod') => {
     const graph = attributes[name];
-    return graph && everyScore(elementOf(where, name, graph, sizes, runtime.math));
+    return graph && everyScore(elementOf(where, name, graph, sizes, whole(runtime).math));
   };
   const options = { scale: attributes.scale, scoreMod: mod('score_mod'), probMod: mod('prob_mod') };
   return runtime.scope(() => {

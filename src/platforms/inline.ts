@@ -3,7 +3,7 @@
  * @module wasm-attention
  */
 
-import { binary } from '../runtime/binaries.ts';
+import { attentionBinary } from '../runtime/binaries.ts';
 import { type Build, type Builds, compileBytes } from '../runtime/builds.ts';
 import { create, createSync, type RuntimeOptions } from '../runtime/create.ts';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -14,7 +14,7 @@ const compiled = new Map<string, WebAssembly.Module>();
 
 function compile(build: Build, shared: boolean): WebAssembly.Module {
   const name = `${build}, ${shared ? 'shared' : 'unshared'}`;
-  const module = compiled.get(name) ?? compileBytes(binary(build), shared);
+  const module = compiled.get(name) ?? compileBytes(attentionBinary(build), shared);
   compiled.set(name, module);
   return module;
 }
@@ -25,6 +25,7 @@ const builds: Builds = {
     ['relaxed', (shared) => compile('relaxed', shared)],
     ['simd', (shared) => compile('simd', shared)],
   ]),
+  attention: () => attentionBinary('simd'),
 };
 
 /**

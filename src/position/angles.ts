@@ -1,5 +1,6 @@
 import { Table } from '../../assembly/params.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { whole } from '../runtime/whole.ts';
 
 export type AngleTable = { sin: number; cos: number; rowStride: number; columnStride: number; scale?: number };
 
@@ -26,6 +27,6 @@ export function writeAngles(
     const words = [...sources, positions.length / axes.count, columns, rowStride, columnStride];
     new Int32Array(runtime.buffer, params, Table.words).set(words);
     new Float32Array(runtime.buffer, params, Table.words)[Table.scale] = scale;
-    runtime.kernels.angles(params);
+    whole(runtime).kernels.angles(params);
   });
 }

@@ -8,6 +8,7 @@ import {
   rotaryFrequencies,
 } from '../reference/rotaryFrequencies.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { whole } from '../runtime/whole.ts';
 import type { Tensor } from '../tensor.ts';
 import { writeAngles } from './angles.ts';
 import { checkPositions, checkRotation, rotate } from './rotaryTables.ts';
@@ -102,7 +103,7 @@ export class RotaryEmbedding {
     this.#axes = axes
       ? { count: axes.sections.length, of: rotaryAxisOf(axes) }
       : { count: 1, of: new Int32Array(rotaryDim / 2) };
-    const { frequencies, attentionFactor } = rotaryFrequencies({ rotaryDim, base, scaling, axes }, runtime.math);
+    const { frequencies, attentionFactor } = rotaryFrequencies({ rotaryDim, base, scaling, axes }, whole(runtime).math);
     if (![...frequencies, attentionFactor].every(Number.isFinite)) {
       throw wrongValue(
         where,
@@ -154,7 +155,7 @@ export class RotaryEmbedding {
 
   #decay(xpos: XPosOptions, cos: number, sin: number, positions: ArrayLike<number>, role: 'query' | 'key'): void {
     const pairs = this.rotaryDim / 2;
-    const { math } = this.runtime;
+    const { math } = whole(this.runtime);
     for (const address of [cos, sin]) {
       const table = new Float32Array(this.runtime.buffer, address, positions.length * pairs);
       for (let at = 0; at < table.length; at++) {

@@ -11,6 +11,7 @@ import {
   wrongValue,
 } from '../check.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { whole } from '../runtime/whole.ts';
 import { Tensor } from '../tensor.ts';
 
 /** cos and sin, each float32 [rows, rotaryDim/2]. */
@@ -133,6 +134,7 @@ export function rotate(runtime: Runtime, input: Tensor, output: Tensor, rotation
     const words = [output.address, input.address, cos, sin, rowOf, batch, heads, length, headDim, rotaryDim];
     words.push(style === 'interleaved' ? 1 : 0, ...strides, ...strides);
     new Int32Array(runtime.buffer, params, Rope.words).set(words);
-    for (let task = 0; task < batch * heads; task++) runtime.kernels.rope(params, task);
+    const { kernels } = whole(runtime);
+    for (let task = 0; task < batch * heads; task++) kernels.rope(params, task);
   });
 }

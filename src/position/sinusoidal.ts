@@ -1,5 +1,6 @@
 import { checkFinite, checkInteger, checkOneOf, checkOptions, checkPositive } from '../check.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { whole } from '../runtime/whole.ts';
 import type { Tensor } from '../tensor.ts';
 import { writeAngles } from './angles.ts';
 
@@ -28,7 +29,7 @@ export function sinusoidalEncoding(
   checkFinite(where, 'offset', offset);
   const half = Math.floor(dim / 2);
   const concatenated = layout === 'concatenated';
-  const { math } = runtime;
+  const { math } = whole(runtime);
   return runtime.allOrNothing((make) => {
     const table = make([length, dim]);
     if (length === 0) return table;

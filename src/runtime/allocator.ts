@@ -66,6 +66,14 @@ export class Allocator {
     return address;
   }
 
+  /** Memory of the runtime's own, which is never freed and does not count as used. */
+  reserve(bytes: number): number {
+    const address = this.allocate(bytes);
+    this.usedBytes -= this.#sizes.get(address)!;
+    this.#sizes.delete(address);
+    return address;
+  }
+
   free(address: number): void {
     const size = this.#sizes.get(address);
     if (size === undefined) throw new Error(`Allocator: address ${address} is not allocated`);

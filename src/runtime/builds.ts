@@ -6,6 +6,8 @@ export type Build = 'simd' | 'relaxed';
 /** The builds that a platform has, the best first, and why it has no threads, if so. */
 export type Builds = {
   compile: Map<Build, (shared: boolean) => WebAssembly.Module>;
+  /** Where they have the kernels of attention only: the plain build's bytes. */
+  attention?: () => Uint8Array;
   noThreads?: string;
 };
 

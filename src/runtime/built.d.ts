@@ -1,6 +1,11 @@
-declare module '*/kernels.json' {
-  const kernels: { simd: string; relaxed: [string, number, number][] };
+declare module '*/attention.json' {
+  const kernels: { simd: string; relaxed: string };
   export default kernels;
+}
+
+declare module '*/whole.json' {
+  const edits: { simd: string; relaxed: string };
+  export default edits;
 }
 
 declare module '*.wasm' {

@@ -16,7 +16,10 @@ export type RuntimeOptions = {
    * SharedArrayBuffer, which some functions of the platform refuse (TextDecoder, for one): `tensor.toArray()` copies out of it.
    */
   threads?: number | 'auto';
-  /** Makes the workers, from `wasm-attention/worker`, where a content security policy forbids blob: workers. */
+  /**
+   * Makes the workers, from `wasm-attention/worker`, where a content security policy forbids blob: workers. They compile WebAssembly
+   * too: their own policy, if any, needs `'wasm-unsafe-eval'`.
+   */
   createWorker?: () => WebWorker;
   /** Linear memory in bytes: default 1 MiB to begin with, at most 4 GiB (shared: as much of it as the engine reserves). */
   memory?: { initialBytes?: number; maximumBytes?: number };
@@ -29,6 +32,8 @@ export type RuntimeOptions = {
 const PAGE = 65536;
 const LIMIT = 65536 * PAGE;
 const MOST_THREADS = 256;
+/** Below it is what the modules keep for themselves, that of all kernels too (asconfig.json: memoryBase). */
+const HEAP = 4096;
 
 /** `createRuntime` of a platform. */
 export async function create(builds: Builds, options: RuntimeOptions = {}): Promise<Runtime> {
@@ -72,9 +77,10 @@ function assemble(builds: Builds, options: RuntimeOptions, chosen: { threads: nu
   const kernels = instantiate(module, memory);
   if (kernels.heapBase === undefined)
     throw new Error('createRuntime: "module" has no kernels of this package (the export heapBase is missing)');
-  const allocator = new Allocator(memory, kernels.heapBase.value, maximumBytes);
+  const allocator = new Allocator(memory, Math.max(kernels.heapBase.value, HEAP), maximumBytes);
   const pool = new Pool(kernels, { module, memory }, chosen, options.createWorker);
-  return new Runtime(build, { kernels, allocator, pool, debug: options.debug ?? false });
+  const attention = options.module === undefined ? builds.attention : undefined;
+  return new Runtime(build, { kernels, allocator, pool, attention, debug: options.debug ?? false });
 }
 
 function compile(

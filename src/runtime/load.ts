@@ -1,12 +1,11 @@
-import { instantiateSync } from '@assemblyscript/loader';
 import type { Kernel } from '../../assembly/params.ts';
 import { builtin } from './node.ts';
 
 /** The kernels as `createRuntime({ module })` takes them: compiled, as bytes, as a response, or by address. */
 export type ModuleSource = WebAssembly.Module | BufferSource | Response | URL | string;
 
-/** The functions of `assembly/index.ts`; every address is a byte offset in linear memory. */
-export type Kernels = {
+/** The functions of `assembly/attention.ts`; every address is a byte offset in linear memory. */
+export type AttentionKernels = {
   heapBase: { value: number };
   scratchBytes(kernel: Kernel, params: number): number;
   run(
@@ -20,7 +19,7 @@ export type Kernels = {
   ): number;
   finish(maySleep: boolean): number;
   abandon(): void;
-  dismiss(): void;
+  goOn(next: number): void;
   tileScores(scratch: number): number;
   modOpen(params: number, task: number, scratch: number): number;
   modTile(params: number, scratch: number, start: number, end: number): number;
@@ -39,13 +38,6 @@ export type Kernels = {
   modMask(params: number, scratch: number, group: number, run: number, key: number, keys: number, lanes: number): void;
   modAccumulate(params: number, scratch: number, group: number, key: number, keys: number, minding: boolean): void;
   modClose(params: number, scratch: number, group: number): number;
-  softmax(data: number, rows: number, length: number, sink: number): void;
-  exp(x: number): number;
-  log(x: number): number;
-  sin(x: number): number;
-  cos(x: number): number;
-  angles(params: number): void;
-  rope(params: number, task: number): void;
   combine(
     output: number,
     lse: number,
@@ -56,6 +48,26 @@ export type Kernels = {
     dim: number,
     rowStride: number,
   ): void;
+  merge(
+    output: number,
+    lse: number,
+    other: number,
+    otherLse: number,
+    rows: number,
+    dim: number,
+    rowStride: number,
+  ): void;
+};
+
+/** The functions of `assembly/index.ts`. */
+export type Kernels = AttentionKernels & {
+  softmax(data: number, rows: number, length: number, sink: number): void;
+  exp(x: number): number;
+  log(x: number): number;
+  sin(x: number): number;
+  cos(x: number): number;
+  angles(params: number): void;
+  rope(params: number, task: number): void;
   normalize(
     output: number,
     input: number,
@@ -68,15 +80,6 @@ export type Kernels = {
   ): void;
   gate(gates: number, input: number, rows: number, dim: number): void;
   copyRows(output: number, input: number, rows: number, bytes: number, outputStride: number, inputStride: number): void;
-  merge(
-    output: number,
-    lse: number,
-    other: number,
-    otherLse: number,
-    rows: number,
-    dim: number,
-    rowStride: number,
-  ): void;
 };
 
 /** By its tag, since a module of another realm is no `instanceof` ours. */
@@ -104,10 +107,6 @@ export function bytesOf(source: BufferSource): Uint8Array {
     : new Uint8Array(source);
 }
 
-export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels {
-  const imports = { env: { memory } };
-  // The loader knows a module by instanceof, and takes one of another realm for bytes.
-  const own = module instanceof WebAssembly.Module;
-  return (own ? instantiateSync(module, imports) : new WebAssembly.Instance(module, imports))
-    .exports as unknown as Kernels;
+export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): AttentionKernels {
+  return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as AttentionKernels;
 }

@@ -1,5 +1,5 @@
-import type { Kernel } from '../../assembly/params.ts';
-import type { Kernels } from './load.ts';
+import { type Kernel, Next } from '../../assembly/params.ts';
+import type { AttentionKernels } from './load.ts';
 import { cores, type Job, startThread, type Thread, type WebWorker, whyNoThreads } from './worker.ts';
 
 /** More threads share one memory bus: 'auto' leaves a big machine's other cores to others. */
@@ -37,7 +37,7 @@ export class Pool {
   readonly #maySleep = maySleep();
 
   constructor(
-    readonly kernels: Kernels,
+    public kernels: AttentionKernels,
     job: Omit<Job, 'thread'>,
     { threads, reason }: { threads: number; reason?: string },
     createWorker?: () => WebWorker,
@@ -92,10 +92,16 @@ export class Pool {
     if (left !== 0 && !this.#wait(began, left)) alone();
   }
 
+  /** Goes on with other kernels, whose jobs lie elsewhere; workers follow to the module at `address`: its length and its bytes. */
+  goOn(kernels: AttentionKernels, address: number): void {
+    this.kernels.goOn(address);
+    this.kernels = kernels;
+  }
+
   /** Ends the workers. */
   close(reason: string): void {
     this.reason = reason;
-    if (this.workers.length > 0) this.kernels.dismiss();
+    if (this.workers.length > 0) this.kernels.goOn(Next.home);
     for (const worker of this.#alive()) worker.terminate();
     this.workers.fill(undefined);
     this.#giveUp(reason);

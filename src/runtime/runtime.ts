@@ -1,19 +1,26 @@
 import type { Kernel } from '../../assembly/params.ts';
 import { bytesPerElement, checkDType, checkShape, type DType, sizeOf, wrongKind, wrongValue } from '../check.ts';
-import { defineDispose } from '../dispose.ts';
+import { Disposing } from '../dispose.ts';
 import { Tensor, tensorsIn } from '../tensor.ts';
 import type { Allocator } from './allocator.ts';
 import type { Build } from './builds.ts';
 import { Leaks } from './leaks.ts';
-import type { Kernels } from './load.ts';
-import { type Elementary, mathOf } from './math.ts';
+import { type AttentionKernels, instantiate, type Kernels } from './load.ts';
 import type { Pool } from './pool.ts';
+import { withShared } from './shared.ts';
 
 /** What a runtime is made of. */
-export type Parts = { kernels: Kernels; allocator: Allocator; pool: Pool; debug: boolean };
+export type Parts = {
+  kernels: AttentionKernels;
+  allocator: Allocator;
+  pool: Pool;
+  /** Where the kernels are those of attention only: the plain build's bytes. */
+  attention?: () => Uint8Array;
+  debug: boolean;
+};
 
 /** One instance of the kernels with its linear memory. */
-export class Runtime {
+export class Runtime extends Disposing {
   #scopes: Set<Tensor<DType>>[] = [];
   #live: (Parts & { leaks?: Leaks }) | undefined;
 
@@ -23,6 +30,7 @@ export class Runtime {
     readonly build: Build,
     parts: Parts,
   ) {
+    super();
     this.#live = { ...parts, leaks: parts.debug ? new Leaks() : undefined };
     forgotten?.register(this, parts.pool, this);
   }
@@ -43,13 +51,25 @@ export class Runtime {
   }
 
   /** @internal */
-  get kernels(): Kernels {
+  get kernels(): AttentionKernels {
     return this.#checked('kernels').kernels;
   }
 
-  /** @internal */
-  get math(): Elementary {
-    return mathOf(this.kernels);
+  /**
+   * @internal Has all kernels from now on: their module takes the place of that of attention, on the same memory.
+   * @param binary its bytes, of those of the plain build's attention kernels
+   */
+  extended(binary: (attention: Uint8Array, build: Build) => Uint8Array): Kernels {
+    const live = this.#checked('kernels');
+    if (live.attention) {
+      const { allocator, pool } = live;
+      const bytes = withShared(binary(live.attention(), this.build), pool.workers.length > 0);
+      const kernels = instantiate(new WebAssembly.Module(bytes), allocator.memory);
+      pool.goOn(kernels, pool.threads > 1 ? this.#store(bytes) : 0);
+      live.kernels = kernels;
+      live.attention = undefined;
+    }
+    return live.kernels as Kernels;
   }
 
   /** @internal */
@@ -213,18 +233,24 @@ export class Runtime {
     this.#live = undefined;
   }
 
-  /** `dispose`, once: for `using`. */
-  declare [Symbol.dispose]: () => void;
+  protected override get held(): boolean {
+    return !this.disposed;
+  }
+
+  /** For the workers, which may come late. */
+  #store(module: Uint8Array): number {
+    const { allocator } = this;
+    const address = allocator.reserve(4 + module.length);
+    allocator.int32[address / 4] = module.length;
+    allocator.bytes.set(module, address + 4);
+    return address;
+  }
 
   #checked(where: string) {
     if (!this.#live) throw new Error(`${where}: the runtime was disposed`);
     return this.#live;
   }
 }
-
-defineDispose(Runtime, (runtime) => {
-  if (!runtime.disposed) runtime.dispose();
-});
 
 /** Ends the workers of a runtime that nobody holds or disposed. */
 const forgotten =

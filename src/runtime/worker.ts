@@ -1,3 +1,4 @@
+import { Next } from '../../assembly/params.ts';
 import { builtin } from './node.ts';
 
 export type Thread = { ref(): void; unref(): void; terminate(): unknown };
@@ -18,13 +19,21 @@ export type WebWorker = {
 
 type Events = { onReady(): void; onEnd(reason: string): void };
 
-/** After 'ready' a worker never returns to its event loop. */
+/**
+ * After 'ready' a worker never returns to its event loop. It goes on with the modules that it finds in memory, which it copies out: no
+ * engine compiles from shared memory.
+ */
 const start = `function start(job, post) {
-    var kernels;
+    var kernels, at, length, module = job.module;
     try {
-      kernels = new WebAssembly.Instance(job.module, { env: { memory: job.memory } }).exports;
-      post('ready');
-      kernels.poolWorker(job.thread);
+      for (;;) {
+        kernels = new WebAssembly.Instance(module, { env: { memory: job.memory } }).exports;
+        if (!at) post('ready');
+        at = kernels.poolWorker(job.thread) >>> 0;
+        if (at === ${Next.home}) return;
+        length = new Int32Array(job.memory.buffer, at, 1)[0];
+        module = new WebAssembly.Module(new Uint8Array(job.memory.buffer, at + 4, length).slice());
+      }
     } catch (error) {
       if (kernels) kernels.abandon();
       post(String(error));

@@ -1,10 +1,11 @@
 import { checkInteger, wrongValue } from '../../check.ts';
-import type { AttentionMask, DrawOptions, MaskContext } from './attentionMask.ts';
+import type { DrawOptions } from './attentionMask.ts';
+import type { MaskContext, Visibility } from './visibility.ts';
 
 /** Shares of visible pairs in a grid of cells, each a stretch of queries by a stretch of keys of the same length. */
 type Grid = { rows: number; columns: number; step: number; shares: Float64Array };
 
-function gridOf(where: string, mask: AttentionMask, context: MaskContext, options: DrawOptions): Grid {
+function gridOf(where: string, mask: Visibility, context: MaskContext, options: DrawOptions): Grid {
   const { batchIndex = 0, headIndex = 0, width = 64 } = options;
   checkInteger(where, 'width', width, 1);
   for (const [name, index, count] of [
@@ -38,7 +39,7 @@ function gridOf(where: string, mask: AttentionMask, context: MaskContext, option
   return { rows, columns, step, shares };
 }
 
-export function drawCharacters(mask: AttentionMask, context: MaskContext, options: DrawOptions): string {
+export function drawCharacters(mask: Visibility, context: MaskContext, options: DrawOptions): string {
   const { rows, columns, shares } = gridOf('toString', mask, context, options);
   const letter = (share: number) => (share === 1 ? '█' : share > 0 ? '▒' : '·');
   const lines = Array.from({ length: rows }, (_, row) =>
@@ -52,7 +53,7 @@ const MARGIN = 24;
 const FONT = 'font-family="sans-serif" font-size="11" fill="#444"';
 
 /** Neighbouring cells of one share in a row are one rectangle. */
-export function drawSVG(mask: AttentionMask, context: MaskContext, options: DrawOptions): string {
+export function drawSVG(mask: Visibility, context: MaskContext, options: DrawOptions): string {
   const { rows, columns, shares } = gridOf('toSVG', mask, context, options);
   const [width, height] = [columns * CELL, rows * CELL];
   const parts: string[] = [];

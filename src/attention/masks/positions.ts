@@ -1,20 +1,15 @@
 import { checkInteger, checkOptions, wrongKind, wrongValue } from '../../check.ts';
 import { type Intervals, interval, none } from '../intervals.ts';
 import { AttentionMask } from './attentionMask.ts';
+import { causalRows, windowRows } from './definitions.ts';
 
 // Masks of positions: query `i` has position p = queryOffset + i, key `j` position j.
 
-const causalMask = new AttentionMask({
-  varies: { position: true },
-  reach: [Infinity, 0],
-  rows({ queryOffset, keys }, batch) {
-    const end = queryOffset(batch) + 1;
-    return (i) => interval(0, end + i, keys);
-  },
-});
+let causalMask: AttentionMask | undefined;
 
 /** Key `j` is visible iff `j ≤ p`, where `p = queryOffset + i` is the query's position, by default aligned to the last key. */
 export function causal(): AttentionMask {
+  causalMask ??= new AttentionMask(causalRows);
   return causalMask;
 }
 
@@ -23,17 +18,7 @@ export function causal(): AttentionMask {
  * @throws RangeError unless both are integers ≥ 0 or `Infinity`
  */
 export function slidingWindow(left: number, right: number): AttentionMask {
-  for (const [name, size] of Object.entries({ left, right })) {
-    if (size !== Infinity) checkInteger('slidingWindow', name, size);
-  }
-  return new AttentionMask({
-    varies: { position: true },
-    reach: [left, right],
-    rows({ queryOffset, keys }, batch) {
-      const p = queryOffset(batch);
-      return (i) => interval(p + i - left, p + i + right + 1, keys);
-    },
-  });
+  return new AttentionMask(windowRows(left, right));
 }
 
 /**

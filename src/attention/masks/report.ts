@@ -1,8 +1,8 @@
 import { Block, Run, RunKind } from '../../../assembly/params.ts';
 import { checkInteger, checkOptions, text, wrongValue } from '../../check.ts';
 import type { Plan } from '../plan.ts';
-import type { AttentionMask, MaskContext } from './attentionMask.ts';
 import { GROUP_COST, MASK_COST, RUN_COST } from './runs.ts';
+import type { MaskContext, Visibility } from './visibility.ts';
 
 /** The sizes that a mask is planned for. */
 export type MaskSizes = {
@@ -50,7 +50,7 @@ const known = new Set([
 const TILE_KEYS = 64;
 
 /** Checked sizes, as a mask is asked about them. */
-export function sizesFor(where: string, mask: AttentionMask, sizes: MaskSizes): MaskContext {
+export function sizesFor(where: string, mask: Visibility, sizes: MaskSizes): MaskContext {
   checkOptions(where, sizes, known);
   const { batch = 1, heads = 1, queries, keys, headDim = 64, valueDim = headDim, queryOffset } = sizes;
   for (const [name, size] of Object.entries({ batch, heads, queries, keys, headDim, valueDim }))
@@ -180,7 +180,7 @@ class Counts {
   #seeBits(data: Uint8Array, at: number, start: number, end: number): void {
     for (let key = start; key < end; key++) {
       for (let byte = at + (key - start) * 8, last = byte + 8; byte < last; byte++) {
-        const seen = ones[data[byte]];
+        const seen = ones(data[byte]);
         this.visible += seen;
         this.#columns[Math.floor(key / TILE_KEYS)] += seen;
       }
@@ -189,4 +189,8 @@ class Counts {
 }
 
 /** How many bits of a byte are set. */
-const ones = Uint8Array.from({ length: 256 }, (_, byte) => byte.toString(2).replaceAll('0', '').length);
+function ones(byte: number): number {
+  let count = 0;
+  for (let rest = byte; rest > 0; rest &= rest - 1) count++;
+  return count;
+}
