@@ -104,7 +104,7 @@ describe('MixedRotaryEmbedding', () => {
     ...notTensors((tensor) => rotary.apply(tensor, { positions }), 'input'),
     ofOther((tensor) => rotary.apply(tensor, { positions }), 'input'),
     ['no options', apply(undefined), TypeError, /"options" must be an object/],
-    ['no positions', apply({}), RangeError, /"positions" has undefined entries, but 6 or 6 are needed/],
+    ['no positions', apply({}), TypeError, /"positions" must be an array of positions/],
     ['positions of one axis', apply({ positions: [0, 1, 2] }), RangeError, /"positions" has 3 entries, but 6 or 6/],
     ['positions NaN', apply({ positions: [0, 1, 2, N, 4, 5] }), RangeError, /"positions\[3\]" is NaN/],
     ['layout', apply({ positions, layout: 'sbhd' }), TypeError, /"layout" must be/],

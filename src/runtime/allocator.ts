@@ -68,9 +68,9 @@ export class Allocator {
 
   /** Memory of the runtime's own, which is never freed and does not count as used. */
   reserve(bytes: number): number {
+    const { usedBytes } = this;
     const address = this.allocate(bytes);
-    this.usedBytes -= this.#sizes.get(address)!;
-    this.#sizes.delete(address);
+    this.usedBytes = usedBytes;
     return address;
   }
 
