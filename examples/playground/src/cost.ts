@@ -25,7 +25,7 @@ const memory = (bytes: number) =>
     [2 ** 10, 'KiB'],
   ]);
 
-/** The section that measures, with as many threads as the page's runtime has; `setting` tells the mask of the tile plan. */
+/** The section that measures, on one thread with the build of the page's runtime; `setting` tells the mask of the tile plan. */
 export function mountCost(runtime: Runtime, setting: () => PlanSetting): void {
   const button = byId<HTMLButtonElement>('measure');
   const status = byId('measured');
@@ -50,7 +50,7 @@ export function mountCost(runtime: Runtime, setting: () => PlanSetting): void {
     };
     const points: Point[] = [];
     const ends: string[] = [];
-    const engine = engineText(runtime);
+    const engine = `${buildText(runtime)} on 1 thread`;
     button.textContent = 'Stop';
     status.textContent = `Measuring with the ${engine} …`;
     const own = new Worker(new URL('./cost.worker.ts', import.meta.url), { type: 'module' });
@@ -66,14 +66,16 @@ export function mountCost(runtime: Runtime, setting: () => PlanSetting): void {
       status.textContent = `Measuring with the ${engine}: ${labels[data.point.method]}, ${data.point.length} tokens …`;
       show(points, labels);
     });
-    own.postMessage({ lengths, threads: runtime.threads, mask, size } satisfies Order);
+    own.postMessage({ lengths, mask, size } satisfies Order);
   }
 }
 
+const buildText = ({ build }: Runtime) => (build === 'relaxed' ? 'relaxed SIMD build' : 'plain SIMD build');
+
 /** What computes, in words. */
-export function engineText({ build, threads, threadsReason: reason }: Runtime): string {
-  const simd = build === 'relaxed' ? 'relaxed SIMD build' : 'plain SIMD build';
-  return `${simd} on ${threads} thread${threads > 1 ? 's' : ''}${reason ? ` (${reason})` : ''}`;
+export function engineText(runtime: Runtime): string {
+  const { threads, threadsReason: reason } = runtime;
+  return `${buildText(runtime)} on ${threads} thread${threads > 1 ? 's' : ''}${reason ? ` (${reason})` : ''}`;
 }
 
 function show(points: readonly Point[], labels: Record<MethodName, string>): void {

@@ -91,12 +91,13 @@ function run(method: MethodName, runtime: Runtime, order: Order): void {
   }
 }
 
-/** All runtimes first: where they were made and disposed in turn, Firefox sometimes hung. They end with this worker. */
+/** One thread: curves of cost against length are clearer, and no worker makes workers (Firefox hangs there, with a debugger attached). */
 async function start(order: Order): Promise<void> {
-  const all: [MethodName, Runtime][] = [];
-  for (const method of Object.keys(methods) as MethodName[])
-    all.push([method, await createRuntime({ threads: method === 'naive' ? 1 : order.threads })]);
-  for (const [method, runtime] of all) run(method, runtime, order);
+  for (const method of Object.keys(methods) as MethodName[]) {
+    const runtime = await createRuntime();
+    run(method, runtime, order);
+    runtime.dispose();
+  }
   report({ kind: 'done' });
 }
 
