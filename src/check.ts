@@ -103,13 +103,16 @@ export function checkOneOf(where: string, name: string, value: unknown, allowed:
   }
 }
 
+const float32: readonly DType[] = ['float32'];
+const anyRank = {};
+
 /** A live tensor of this runtime, of one of these dtypes and ranks. */
 export function checkTensor(
   where: string,
   name: string,
   tensor: Tensor<DType>,
   runtime: Runtime,
-  { rank, dtypes = ['float32'] }: { rank?: number; dtypes?: readonly DType[] } = {},
+  { rank, dtypes = float32 }: { rank?: number; dtypes?: readonly DType[] } = anyRank,
 ): void {
   if (typeof tensor !== 'object' || tensor === null || !('runtime' in tensor && 'shape' in tensor)) {
     throw wrongKind(where, name, 'a Tensor', tensor);

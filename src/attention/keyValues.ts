@@ -56,15 +56,12 @@ export function keyValuesOf(
   key: Tensor,
   value: Tensor | undefined,
 ): KeyValues {
-  checkTensor(where, 'key', key, runtime, { rank: 4 });
+  checkTensor(where, 'key', key, runtime, rank4);
   const k = sizesIn(layout, key.shape);
   const differ = (name: string, has: string, other: string) => wrongValue(where, name, `has ${has}, but ${other}`);
   if (k.batch !== batch) throw differ('key', `batch ${k.batch}`, `"query" has batch ${batch}`);
-  const keyStrides = stridesOf(key.shape, layout);
-  const common = { batch: k.batch, kvHeads: k.heads, keys: k.length, headDim: k.dim, key: key.address, keyStrides };
-  const plain = { stored: Stored.float32, keyScales: 0, valueScales: 0, scaleHead: 0 };
-  if (value === undefined) return { ...common, ...plain, valueDim: 0, value: 0, valueStrides: [0, 0, 0] };
-  checkTensor(where, 'value', value, runtime, { rank: 4 });
+  if (value === undefined) return plain(layout, key, k, 0, 0, noStrides);
+  checkTensor(where, 'value', value, runtime, rank4);
   const v = sizesIn(layout, value.shape);
   if (v.batch !== batch) throw differ('value', `batch ${v.batch}`, `"query" has batch ${batch}`);
   if (v.heads !== k.heads) throw differ('value', `${v.heads} heads`, `"key" has ${k.heads}`);
@@ -72,6 +69,34 @@ export function keyValuesOf(
   if (v.dim < 1) throw wrongValue(where, 'value', 'has headDim 0, but at least 1 is needed');
   if (v.dim > LARGEST_DIM)
     throw wrongValue(where, 'value', `has headDim ${v.dim}, but at most ${LARGEST_DIM} is possible`);
-  const valueStrides = stridesOf(value.shape, layout);
-  return { ...common, ...plain, valueDim: v.dim, value: value.address, valueStrides };
+  return plain(layout, key, k, v.dim, value.address, stridesOf(value.shape, layout));
+}
+
+const rank4 = { rank: 4 };
+const noStrides: Strides = [0, 0, 0];
+
+/** Of tensors. One object: calls leave little garbage. */
+function plain(
+  layout: Layout,
+  key: Tensor,
+  { batch, heads, length, dim }: ReturnType<typeof sizesIn>,
+  valueDim: number,
+  value: number,
+  valueStrides: Strides,
+): KeyValues {
+  return {
+    batch,
+    kvHeads: heads,
+    keys: length,
+    headDim: dim,
+    valueDim,
+    key: key.address,
+    value,
+    keyStrides: stridesOf(key.shape, layout),
+    valueStrides,
+    stored: Stored.float32,
+    keyScales: 0,
+    valueScales: 0,
+    scaleHead: 0,
+  };
 }

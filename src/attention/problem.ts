@@ -130,9 +130,9 @@ export function problem(
   if (output !== undefined) {
     checkTensor(where, 'output', output, runtime);
     checkSameShape(where, 'output', output.shape, outputShape(result));
-    const inputs = cached ? [query] : [query, key, value];
-    for (const input of [...inputs, ...result.biases])
-      if (input && overlap(input, output)) throw wrongValue(where, 'output', 'overlaps an input');
+    const overlaps = (input: Tensor | undefined) => input !== undefined && overlap(input, output);
+    if (overlaps(query) || (!cached && overlaps(key)) || overlaps(value) || result.biases.some(overlaps))
+      throw wrongValue(where, 'output', 'overlaps an input');
   }
   return result;
 }

@@ -79,16 +79,20 @@ export class Allocator {
     if (size === undefined) throw new Error(`Allocator: address ${address} is not allocated`);
     this.#sizes.delete(address);
     this.usedBytes -= size;
+    if (address + size === this.#top) {
+      this.#top = address;
+      const last = this.#free.at(-1);
+      if (last && last.address + last.size === this.#top) {
+        this.#top = last.address;
+        this.#free.pop();
+      }
+      return;
+    }
     let at = this.#free.findIndex((block) => block.address > address);
     if (at < 0) at = this.#free.length;
     this.#free.splice(at, 0, { address, size });
     this.#join(at);
     this.#join(at - 1);
-    const last = this.#free.at(-1);
-    if (last && last.address + last.size === this.#top) {
-      this.#top = last.address;
-      this.#free.pop();
-    }
   }
 
   #join(at: number): void {
