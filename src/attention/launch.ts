@@ -3,10 +3,10 @@ import type { Tensor } from '../tensor.ts';
 import { combinedBias } from './bias.ts';
 import { modified } from './modify.ts';
 import { stridesOf } from './options.ts';
-import { type Driver, type Placement, placement, writeParameters } from './parameters.ts';
+import { type Placement, placement, writeParameters } from './parameters.ts';
 import { type Plan, planMask } from './plan.ts';
 import { isModified, outputShape, type Problem } from './problem.ts';
-import { pairsOf, type TaskShape, taskShape } from './tasks.ts';
+import { type Driver, pairsOf, type TaskShape, taskShape } from './tasks.ts';
 
 /**
  * Plans the mask, fills the parameters and runs a kernel over all blocks of queries.

@@ -5,10 +5,7 @@ import type { Bias } from './bias.ts';
 import { stridesOf } from './options.ts';
 import type { Plan } from './plan.ts';
 import type { Problem } from './problem.ts';
-import type { TaskShape } from './tasks.ts';
-
-/** A kernel over score tiles: flash attention in log2 units (2^x is cheaper than e^x), or the scores themselves. */
-export type Driver = 'flash' | 'scores';
+import type { Driver, TaskShape } from './tasks.ts';
 
 /** Where a call's parameters and tables lie, in bytes from the parameters' address. */
 export type Placement = Record<

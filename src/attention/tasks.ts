@@ -1,7 +1,9 @@
 import { Block, Stored } from '../../assembly/params.ts';
-import type { Driver } from './parameters.ts';
 import { keysOf, type Plan } from './plan.ts';
 import { isModified, type Problem } from './problem.ts';
+
+/** A kernel over score tiles: flash attention in log2 units (2^x is cheaper than e^x), or the scores themselves. */
+export type Driver = 'flash' | 'scores';
 
 /** What a task is: how many heads it has together, how many parts its keys are split in, keys in a tile. */
 export type TaskShape = { tasks: number; headsPerTask: number; splits: number; splitKeys: number; tileKeys: number };

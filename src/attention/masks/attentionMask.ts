@@ -1,6 +1,6 @@
 import { complement, none, union } from '../intervals.ts';
 import { planMask } from '../plan.ts';
-import { drawCharacters, drawSVG } from './draw.ts';
+import { type DrawOptions, drawCharacters, drawSVG } from './draw.ts';
 import { type MaskReport, type MaskSizes, reportOf, sizesFor } from './report.ts';
 import { checkMask, combined, remembering, Visibility } from './visibility.ts';
 
@@ -56,13 +56,3 @@ export class AttentionMask extends Visibility {
     return drawSVG(this, sizesFor('toSVG', this, sizes), sizes);
   }
 }
-
-/** Which part of a mask is drawn, and how finely. */
-export type DrawOptions = {
-  /** Default 0. */
-  batchIndex?: number;
-  /** Default 0. */
-  headIndex?: number;
-  /** The most characters or squares of a line; default 64. */
-  width?: number;
-};

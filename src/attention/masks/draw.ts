@@ -1,6 +1,15 @@
 import { checkInteger, wrongValue } from '../../check.ts';
-import type { DrawOptions } from './attentionMask.ts';
 import type { MaskContext, Visibility } from './visibility.ts';
+
+/** Which part of a mask is drawn, and how finely. */
+export type DrawOptions = {
+  /** Default 0. */
+  batchIndex?: number;
+  /** Default 0. */
+  headIndex?: number;
+  /** The most characters or squares of a line; default 64. */
+  width?: number;
+};
 
 /** Shares of visible pairs in a grid of cells, each a stretch of queries by a stretch of keys of the same length. */
 type Grid = { rows: number; columns: number; step: number; shares: Float64Array };
