@@ -55,6 +55,15 @@ export function checkInteger(where: string, name: string, value: unknown, least 
   }
 }
 
+/** Kernels hold 256 bytes of scratch a dimension, which must stay far below what 32 bits address. */
+export const LARGEST_DIM = 65536;
+
+/** A size of vectors. */
+export function checkDim(where: string, name: string, value: unknown): asserts value is number {
+  checkInteger(where, name, value, 1);
+  if (value > LARGEST_DIM) throw wrongValue(where, name, `is ${value}, but at most ${LARGEST_DIM} is possible`);
+}
+
 export function checkFlag(where: string, name: string, value: unknown): asserts value is boolean {
   if (typeof value !== 'boolean') throw wrongKind(where, name, 'true or false', value);
 }

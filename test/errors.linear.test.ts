@@ -159,7 +159,12 @@ describe('favorFeatures and retentionDecay', () => {
     ['option', make({ headDim: 4, rows: 3 }), TypeError, /unknown option "rows"/],
     ['headDim', make({ headDim: 0 }), RangeError, /"headDim" is 0/],
     ['features', make({ headDim: 4, features: 1.5 }), RangeError, /"features" is 1.5/],
-    ['many features', make({ headDim: 4, features: 2 ** 20 }), RangeError, /"features" is 1048576, but at most/],
+    [
+      'many features',
+      make({ headDim: 64, features: 2 ** 21 }),
+      RangeError,
+      /"features" of headDim 64 are 134217728 numbers; at most/,
+    ],
     ['seed', make({ headDim: 4, seed: -1 }), RangeError, /"seed" is -1/],
     ['orthogonal', make({ headDim: 4, orthogonal: 1 }), TypeError, /"orthogonal" must be true or false/],
     ...[0, 1.5, N, undefined].map(

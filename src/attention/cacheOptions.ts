@@ -1,8 +1,7 @@
-import { checkFlag, checkInteger, checkOneOf, checkOptions, wrongKind, wrongValue } from '../check.ts';
+import { checkDim, checkFlag, checkInteger, checkOneOf, checkOptions, wrongKind, wrongValue } from '../check.ts';
 import { RotaryEmbedding } from '../position/rope.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { type CacheDType, storedAs } from './cacheRows.ts';
-import { LARGEST_DIM } from './keyValues.ts';
 import type { Layout } from './options.ts';
 
 /** Sizes and storage of a `KVCache`; one of `maxLength` and `window` must be given. */
@@ -68,9 +67,8 @@ export function cacheSizes(where: string, runtime: Runtime, options: KVCacheOpti
   checkOptions(where, options, cacheOptions);
   const { batch = 1, kvHeads, headDim, valueDim = headDim, sharedValues = false } = options;
   const { window, sinks = 0, dtype = 'float32', rotary } = options;
-  for (const [name, size] of Object.entries({ batch, kvHeads, headDim, valueDim })) checkInteger(where, name, size, 1);
-  for (const [name, size] of Object.entries({ headDim, valueDim }))
-    if (size > LARGEST_DIM) throw wrongValue(where, name, `is ${size}, but at most ${LARGEST_DIM} is possible`);
+  for (const [name, size] of Object.entries({ batch, kvHeads })) checkInteger(where, name, size, 1);
+  for (const [name, size] of Object.entries({ headDim, valueDim })) checkDim(where, name, size);
   checkFlag(where, 'sharedValues', sharedValues);
   if (sharedValues && valueDim > headDim)
     throw wrongValue(

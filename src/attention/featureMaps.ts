@@ -1,5 +1,6 @@
 import { FeatureMap as Kind } from '../../assembly/params.ts';
 import {
+  checkDim,
   checkFlag,
   checkHeads,
   checkInteger,
@@ -17,8 +18,8 @@ import {
   retentionDecay as retention,
 } from '../reference/featureMaps.ts';
 
-/** The features' values are held in float32, headDim a feature. */
-const MOST_FEATURES = 65536;
+/** Of a projection: 256 MiB. */
+const MOST_NUMBERS = 2 ** 26;
 
 /**
  * The random features of FAVOR+ for `featureMap` of `linearAttention`, which then approximates softmax attention: the error falls
@@ -38,11 +39,15 @@ export function favorFeatures(options: FavorOptions): FavorFeatures {
   const where = 'favorFeatures';
   checkOptions(where, options, new Set(['headDim', 'features', 'seed', 'orthogonal']));
   const { headDim, seed = 0, orthogonal = true } = options;
-  checkInteger(where, 'headDim', headDim, 1);
+  checkDim(where, 'headDim', headDim);
   if (options.features !== undefined) checkInteger(where, 'features', options.features, 1);
-  for (const [name, value] of Object.entries({ headDim, features: options.features ?? 1 })) {
-    if (value > MOST_FEATURES) throw wrongValue(where, name, `is ${value}, but at most ${MOST_FEATURES} is possible`);
-  }
+  const numbers = (options.features ?? headDim * Math.log(headDim)) * headDim;
+  if (numbers > MOST_NUMBERS)
+    throw wrongValue(
+      where,
+      'features',
+      `of headDim ${headDim} are ${Math.floor(numbers)} numbers; at most ${MOST_NUMBERS} are possible`,
+    );
   checkInteger(where, 'seed', seed);
   checkFlag(where, 'orthogonal', orthogonal);
   return features(options);
@@ -84,6 +89,7 @@ export function checkFeatureMap(where: string, map: FeatureMap, headDim: number,
     const { projection, features } = map;
     if (!(projection instanceof Float32Array))
       throw wrongKind(where, `${name}.projection`, 'a Float32Array', projection);
+    checkInteger(where, `${name}.headDim`, map.headDim, 1);
     if (map.headDim !== headDim)
       throw wrongValue(where, name, `is for headDim ${map.headDim}, but "query" has headDim ${headDim}`);
     checkInteger(where, `${name}.features`, features, 1);

@@ -1,5 +1,5 @@
 import { Stored } from '../../assembly/params.ts';
-import { checkTensor, wrongValue } from '../check.ts';
+import { checkTensor, LARGEST_DIM, wrongValue } from '../check.ts';
 import { Disposing } from '../dispose.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Tensor } from '../tensor.ts';
@@ -37,9 +37,6 @@ export abstract class KeyValueStore extends Disposing {
   /** What the kernels read. */
   abstract keyValues(where: string, runtime: Runtime): KeyValues;
 }
-
-/** A task's scratch grows with the dimensions: 256 bytes each, which must stay far below what 32 bits address. */
-export const LARGEST_DIM = 65536;
 
 export function sizesIn(layout: Layout, [batch, second, third, dim]: readonly number[]) {
   return layout === 'bhsd'

@@ -6,6 +6,7 @@ import {
   checkOptions,
   checkSameShape,
   checkTensor,
+  LARGEST_DIM,
   text,
   wrongKind,
   wrongValue,
@@ -14,7 +15,7 @@ import type { Runtime } from '../runtime/runtime.ts';
 import { Tensor } from '../tensor.ts';
 import { broadcastStrides, sizesOf } from './broadcast.ts';
 import type { KVCache } from './cache.ts';
-import { KeyValueStore, type KeyValues, keyValuesOf, LARGEST_DIM, sizesIn } from './keyValues.ts';
+import { KeyValueStore, type KeyValues, keyValuesOf, sizesIn } from './keyValues.ts';
 import { checkKeyLengths } from './masks/definitions.ts';
 import { type MaskContext, Visibility } from './masks/visibility.ts';
 import { wholeMask } from './masks/whole.ts';

@@ -1,5 +1,14 @@
 import type { Layout } from '../attention/options.ts';
-import { checkFinite, checkInteger, checkOneOf, checkOptions, checkPositive, wrongKind, wrongValue } from '../check.ts';
+import {
+  checkDim,
+  checkFinite,
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  checkPositive,
+  wrongKind,
+  wrongValue,
+} from '../check.ts';
 import { type XPosOptions, xposFactor } from '../reference/rope.ts';
 import {
   type RotaryAxes,
@@ -86,7 +95,7 @@ export class RotaryEmbedding {
     const where = 'RotaryEmbedding';
     checkOptions(where, options, embeddingOptions);
     const { headDim, rotaryDim = headDim, base = 10000, style = 'half', scaling, axes, xpos } = options;
-    checkInteger(where, 'headDim', headDim, 1);
+    checkDim(where, 'headDim', headDim);
     checkInteger(where, 'rotaryDim', rotaryDim);
     if (rotaryDim % 2 === 1 || rotaryDim > headDim) {
       throw wrongValue(where, 'rotaryDim', `is ${rotaryDim}, not even or greater than headDim ${headDim}`);

@@ -22,14 +22,14 @@ if (![calls, seed, pools].every(Number.isSafeInteger))
 
 console.log(`${calls} calls, seed ${seed}`);
 const tester = new Tester(await Promise.all(kinds.map((kind) => runtimeFor(kind))));
-const samples: Sample[] = [measure(tester.runtimes, 0)];
+const samples: Sample[] = [await measure(tester.runtimes, 0)];
 const part = Math.max(Math.floor(calls / 10), 1);
 let done = 0;
 await fc.assert(
   fc.asyncProperty(fc.gen(), async (draw) => {
     await tester.call(draw);
     if (++done % part !== 0) return;
-    const sample = measure(tester.runtimes, done);
+    const sample = await measure(tester.runtimes, done);
     samples.push(sample);
     console.log(`${((100 * done) / calls).toFixed(0)} % in ${(sample.milliseconds / 1000).toFixed(0)} s`);
   }),
