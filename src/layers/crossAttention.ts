@@ -42,7 +42,19 @@ export type CrossAttentionOptions = {
 };
 
 const sizes = ['queryDim', 'contextDim', 'heads', 'headDim', 'contextNormGroups'] as const;
-const layerOptions = new Set([...sizes, ...['bias', 'normGroups', 'epsilon', 'contextNorm', 'residual', 'rescale']]);
+const layerOptions = new Set([
+  'queryDim',
+  'contextDim',
+  'heads',
+  'headDim',
+  'bias',
+  'normGroups',
+  'epsilon',
+  'contextNorm',
+  'contextNormGroups',
+  'residual',
+  'rescale',
+]);
 
 /**
  * Attention of a diffusion model: queries from the image's tokens, keys and values from a context (the prompt), or from the
